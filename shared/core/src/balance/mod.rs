@@ -1,0 +1,1 @@
+//! Choosing one endpoint of a pool.

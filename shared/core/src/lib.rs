@@ -1,0 +1,9 @@
+//! Strata's decisions: balancing, health, retries, region choice, configuration and status types.
+//!
+//! This ring is pure. It has no tokio, no Pingora, no clock, no global random source, no sockets and
+//! no files: time is an argument ([`time::Instant`]), randomness is an argument (`&mut impl Rng`),
+//! so that each decision can be replayed from a seed.
+
+pub mod balance;
+pub mod config;
+pub mod time;
