@@ -1,1 +1,4 @@
 //! Configuration: types, reading, checking.
+
+pub mod model;
+pub mod scalar;

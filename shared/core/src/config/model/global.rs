@@ -1,0 +1,205 @@
+//! The global tier's file.
+
+use super::health::{HealthCheck, Outlier};
+use super::listener::{AccessLog, Admin, Listener, Threading};
+use super::{Limits, Route, UpstreamHttp, UpstreamTls};
+use crate::config::scalar::DurationText;
+use crate::name::{RegionName, ReplicaName, ServerName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Configuration of `global-lb`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Global {
+    /// This replica's name, unique in the tier.
+    pub name: ReplicaName,
+    /// Threads that serve requests. 0 or absent: one a core.
+    #[serde(default)]
+    #[schemars(range(max = 1024))]
+    pub threads: usize,
+    /// How connections are spread over threads.
+    #[serde(default)]
+    pub threading: Threading,
+    /// Where requests come in.
+    #[schemars(length(min = 1))]
+    pub listeners: Vec<Listener>,
+    /// Where operators come in.
+    #[serde(default)]
+    pub admin: Admin,
+    /// Addresses whose forwarding headers are believed: load balancers in front.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Cidr>,
+    /// Limits against slow, greedy or hostile clients.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The access log.
+    #[serde(default)]
+    pub access_log: AccessLog,
+    /// Where clients are, for the `geo` order.
+    #[serde(default)]
+    pub geo: GeoSource,
+    /// Which requests may go to which regions.
+    #[schemars(length(min = 1))]
+    pub routes: Vec<Route>,
+    /// The regions.
+    #[schemars(length(min = 1))]
+    pub regions: Vec<Region>,
+}
+
+/// A region and its replicas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// The region's name, unique in the file.
+    pub name: RegionName,
+    /// Order of the `priority` policy: lower is preferred, equal ones share by weight.
+    #[serde(default = "one")]
+    #[schemars(range(max = 1000))]
+    pub priority: u32,
+    /// Share of new requests relative to regions of the same rank. 0 takes none: the region is drained.
+    #[serde(default = "hundred")]
+    #[schemars(range(max = 65535))]
+    pub weight: u32,
+    /// Requests per second that the region is able to serve; its report overrides it. Absent: unknown, never spilled.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub capacity_rps: Option<u32>,
+    /// Where the region is, for the `geo` order.
+    #[serde(default)]
+    pub location: Option<Location>,
+    /// Its regional replicas.
+    #[schemars(length(min = 1))]
+    pub replicas: Vec<RegionReplica>,
+    /// HTTP version spoken to the replicas.
+    #[serde(default)]
+    pub protocol: UpstreamHttp,
+    /// TLS to the replicas; without it, plain text.
+    #[serde(default)]
+    pub tls: Option<UpstreamTls>,
+    /// Active checks of the replicas. Default: `GET /readyz` on the admin address where one is given, else TCP.
+    #[serde(default)]
+    pub health_check: Option<HealthCheck>,
+    /// Outlier ejection among the replicas.
+    #[serde(default)]
+    pub outlier: Outlier,
+    /// How long an idle connection to a replica is kept.
+    #[serde(default = "upstream_idle")]
+    pub idle_timeout: DurationText,
+}
+
+/// A regional replica as the global tier sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegionReplica {
+    /// The replica's name, unique in the region.
+    pub name: ServerName,
+    /// Where it serves: `address:port`, or `name:port`, which is resolved and kept fresh.
+    #[schemars(extend("format" = "server-address"))]
+    pub address: String,
+    /// Its admin address, for probes and the region report.
+    #[serde(default)]
+    #[schemars(extend("format" = "server-address"))]
+    pub admin: Option<String>,
+    /// Share relative to its sisters.
+    #[serde(default = "hundred")]
+    #[schemars(range(max = 65535))]
+    pub weight: u32,
+}
+
+/// The order in which regions are tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RegionOrder {
+    /// By `priority`; equal ones by weight.
+    #[default]
+    Priority,
+    /// By weight alone.
+    Weighted,
+    /// By measured latency from this replica; regions within 20 ms of the best share by weight.
+    Latency,
+    /// By distance from the client.
+    Geo,
+}
+
+/// A place on earth.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Location {
+    /// Degrees north.
+    #[schemars(range(min = -90, max = 90))]
+    pub latitude: f64,
+    /// Degrees east.
+    #[schemars(range(min = -180, max = 180))]
+    pub longitude: f64,
+}
+
+/// Where clients are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GeoSource {
+    /// A header with `latitude,longitude` in degrees, believed from trusted proxies only.
+    #[schemars(extend("format" = "header-name"))]
+    pub header: Option<String>,
+    /// Client address ranges and where they are; the longest prefix wins.
+    pub networks: BTreeMap<Cidr, Location>,
+}
+
+/// An address range such as `10.0.0.0/8` or `2001:db8::/32`; a bare address is a range of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Cidr(pub ipnet::IpNet);
+
+// === impl Cidr ===
+
+impl Cidr {
+    /// Parses a range or an address.
+    ///
+    /// # Errors
+    /// A reason, when it is neither.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        text.parse::<ipnet::IpNet>()
+            .or_else(|_| text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from))
+            .map(|net| Self(net.trunc()))
+            .map_err(|_| {
+                format!("\"{text}\" is not an address range: write 10.0.0.0/8 or 2001:db8::/32")
+            })
+    }
+}
+
+impl TryFrom<String> for Cidr {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Cidr> for String {
+    fn from(range: Cidr) -> Self {
+        range.0.to_string()
+    }
+}
+
+impl JsonSchema for Cidr {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "AddressRange".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "address-range", "examples": ["10.0.0.0/8"] })
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn hundred() -> u32 {
+    100
+}
+
+fn upstream_idle() -> DurationText {
+    DurationText::secs(50)
+}

@@ -1,0 +1,24 @@
+//! The configuration as types; `lb-core::config::read` turns text into them.
+//!
+//! Every type refuses unknown keys, and the JSON Schema for editors is generated from these types, so
+//! that documentation, schema and parser can't disagree. No type is an untagged union: a union turns
+//! each fault into "matches none", which helps nobody.
+
+mod global;
+mod health;
+mod limits;
+mod listener;
+mod pool;
+mod regional;
+mod route;
+
+pub use global::{Cidr, GeoSource, Global, Location, Region, RegionOrder, RegionReplica};
+pub use health::{GrpcCheck, HealthCheck, HttpCheck, Outlier, StatusRange, TcpCheck};
+pub use limits::{H2Limits, Limits};
+pub use listener::{AccessLog, Admin, Certificate, Listener, ListenerTls, Protocol, Threading};
+pub use pool::{Balance, HashOn, Pool, Server, UpstreamHttp, UpstreamTls};
+pub use regional::Regional;
+pub use route::{
+    HeaderEdits, HeaderMatch, PathMatch, Redirect, RegionChoice, Retry, Rewrite, Route, RouteMatch,
+    Timeouts,
+};

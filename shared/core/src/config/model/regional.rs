@@ -1,0 +1,49 @@
+//! The regional tier's file.
+
+use super::listener::{AccessLog, Admin, Listener, Threading};
+use super::{Cidr, Limits, Pool, Route};
+use crate::name::{RegionName, ReplicaName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Configuration of `regional-lb`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Regional {
+    /// This replica's name, unique in its region. The command line and `LB__NAME` override it.
+    pub name: ReplicaName,
+    /// The region that this replica serves.
+    pub region: RegionName,
+    /// Threads that serve requests. 0 or absent: one a core.
+    #[serde(default)]
+    #[schemars(range(max = 1024))]
+    pub threads: usize,
+    /// How connections are spread over threads.
+    #[serde(default)]
+    pub threading: Threading,
+    /// Where requests come in.
+    #[schemars(length(min = 1))]
+    pub listeners: Vec<Listener>,
+    /// Where operators come in.
+    #[serde(default)]
+    pub admin: Admin,
+    /// Addresses whose forwarding headers and `x-lb-*` are believed: the global replicas.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Cidr>,
+    /// Limits against slow, greedy or hostile clients.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The access log.
+    #[serde(default)]
+    pub access_log: AccessLog,
+    /// Requests per second that this replica's servers are able to serve, for the region report. Absent: unknown.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub capacity_rps: Option<u32>,
+    /// Which requests go where.
+    #[schemars(length(min = 1))]
+    pub routes: Vec<Route>,
+    /// The servers.
+    #[schemars(length(min = 1))]
+    pub pools: Vec<Pool>,
+}
