@@ -7,4 +7,7 @@
 pub mod balance;
 pub mod config;
 pub mod name;
+pub mod reason;
+pub mod region;
+pub mod retry;
 pub mod time;
