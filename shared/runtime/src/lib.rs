@@ -1,1 +1,5 @@
+//! Carries out what `lb-core` decides: Pingora and tokio adapters that both tiers share.
 
+mod client_io;
+pub mod clock;
+pub mod metrics;

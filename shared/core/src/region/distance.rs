@@ -6,7 +6,7 @@ const EARTH_RADIUS_KM: f64 = 6371.0;
 
 /// Great-circle distance in kilometres, by the haversine formula, which stays exact for near points.
 #[must_use]
-pub fn kilometres(a: Location, b: Location) -> f64 {
+pub(super) fn kilometres(a: Location, b: Location) -> f64 {
     let (lat_a, lat_b) = (a.latitude.to_radians(), b.latitude.to_radians());
     let half_lat = (lat_b - lat_a) / 2.0;
     let half_lon = (b.longitude - a.longitude).to_radians() / 2.0;
