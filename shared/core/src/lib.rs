@@ -10,4 +10,5 @@ pub mod name;
 pub mod reason;
 pub mod region;
 pub mod retry;
+pub mod route;
 pub mod time;
