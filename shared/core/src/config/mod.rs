@@ -1,1 +1,3 @@
 //! Configuration: types, reading, checking.
+
+pub mod read;
