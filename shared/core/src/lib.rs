@@ -7,4 +7,5 @@
 pub mod balance;
 pub mod config;
 pub mod name;
+pub mod status;
 pub mod time;
