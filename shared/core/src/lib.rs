@@ -11,4 +11,5 @@ pub mod reason;
 pub mod region;
 pub mod retry;
 pub mod route;
+pub mod status;
 pub mod time;

@@ -1,0 +1,53 @@
+//! Routes, and the pools of the regional tier.
+
+use super::EndpointStatus;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One route.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RouteStatus {
+    /// The route's name.
+    pub name: String,
+    /// What it matches, for people: `GET api.example.com/v1/*`.
+    pub matches: String,
+    /// Where it leads, for people: `pool web`, `regions eu-west, us-east by latency`, `redirect 308`.
+    pub target: String,
+    /// Requests since the start.
+    pub requests_total: u64,
+    /// Those that this tier answered with 502, 503 or 504 itself.
+    pub failures_total: u64,
+    /// Tries after the first since the start.
+    pub retries_total: u64,
+}
+
+/// One pool.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PoolStatus {
+    /// The pool's name.
+    pub name: String,
+    /// How an endpoint is chosen.
+    pub policy: String,
+    /// HTTP version spoken to the endpoints.
+    pub protocol: String,
+    /// Whether it speaks TLS to the endpoints.
+    pub tls: bool,
+    /// Whether health is ignored because too little of the pool is left.
+    pub panic: bool,
+    /// Endpoints that take new requests.
+    pub healthy: u32,
+    /// All endpoints.
+    pub total: u32,
+    /// Requests that are being served.
+    pub inflight: u64,
+    /// Requests since the start.
+    pub requests_total: u64,
+    /// Tries after the first since the start.
+    pub retries_total: u64,
+    /// Retries refused since the start because the budget was spent.
+    pub retries_refused_total: u64,
+    /// The endpoints, in the order of the file.
+    pub endpoints: Vec<EndpointStatus>,
+}
