@@ -6,6 +6,7 @@
 
 pub mod balance;
 pub mod config;
+pub mod http;
 pub mod name;
 pub mod reason;
 pub mod region;
