@@ -3,3 +3,4 @@
 mod client_io;
 pub mod clock;
 pub mod metrics;
+pub mod upstream;
