@@ -27,6 +27,9 @@ pub(super) const MAX_ITEMS: usize = 2_000_000;
 
 /// Reads the one document of `source`. Faults that do not stop the reading go to `findings`.
 pub(super) fn load(source: &Source, findings: &mut Findings) -> Result<Item, Box<Finding>> {
+    if let Some(finding) = syntax::unprintable(source) {
+        return Err(Box::new(finding));
+    }
     let mut loader = Loader {
         findings,
         frames: Vec::new(),
@@ -80,6 +83,8 @@ struct OpenMap {
     /// Whether `key` is the merge key `<<`.
     merging: bool,
     merged: Vec<Item>,
+    /// The first key as it is written, also if it is a merge key.
+    first: Option<Span>,
 }
 
 struct Loader<'a> {
@@ -128,6 +133,7 @@ impl Loader<'_> {
         if let Some(map) = self.awaiting_key() {
             map.merging = text == "<<" && style == ScalarStyle::Plain;
             map.key = Some((text.into(), span));
+            map.first.get_or_insert(span);
             if anchor != 0 {
                 let hint = "put the anchor on a value".to_owned();
                 return Err(self.fatal(span, Code::Syntax, "a key cannot carry an anchor", hint));
@@ -178,8 +184,7 @@ impl Loader<'_> {
 
     fn open(&mut self, span: Span, anchor: usize, tag: Option<&Tag>, body: Body) -> Outcome {
         if self.awaiting_key().is_some() {
-            let hint =
-                "if this is a template such as {{ name }}, fill it in first or put it in quotes";
+            let hint = "put a text that begins with { or [ in quotes";
             return Err(self.fatal(span, Code::Syntax, "a key must be text", hint.to_owned()));
         }
         self.charge(1, span)?;
@@ -197,8 +202,11 @@ impl Loader<'_> {
                 Some("remove the tag".to_owned()),
             );
         }
+        // The mark of a bracket takes in the blanks behind it.
+        let bare = anchor == 0 && tag.is_none() && !span.is_empty();
+        let end = if bare { span.start + 1 } else { span.end };
         self.frames.push(Frame {
-            span,
+            span: Span { end, ..span },
             anchor,
             cost: 1,
             height: 0,
@@ -221,11 +229,8 @@ impl Loader<'_> {
         let kind = match body {
             Body::List(items) => Kind::List(items.into()),
             Body::Map(map) => {
-                let entries = self.merge(map);
-                if let (true, Some(first)) = (span.is_empty(), entries.first()) {
-                    span = first.key_span;
-                }
-                Kind::Map(entries.into())
+                span = map.first.filter(|_| span.is_empty()).unwrap_or(span);
+                Kind::Map(self.merge(map).into())
             }
         };
         self.finish(
@@ -353,7 +358,13 @@ impl Loader<'_> {
     }
 
     fn syntax(&self, source: &Source, error: &ScanError) -> Finding {
-        syntax::explain(source, error, self.path())
+        let open = self
+            .frames
+            .iter()
+            .rev()
+            .map(|frame| frame.span)
+            .find(|span| !span.is_empty());
+        syntax::explain(source, error, self.path(), open)
     }
 
     fn path(&self) -> Path {

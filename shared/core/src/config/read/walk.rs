@@ -164,7 +164,11 @@ impl<'a> Walk<'a> {
         for name in &rules.required {
             let there = entries.iter().any(|entry| *entry.key == **name);
             if !there && !meant.contains(&name.as_str()) {
-                self.missing_key(at, name, rules.properties.get(name).copied());
+                let expected = match rules.properties.get(name) {
+                    Some(&id) => expect::expected(self.shapes, id),
+                    None => "a value".to_owned(),
+                };
+                self.missing_key(at, name, &expected);
             }
         }
         Value::Object(map)
@@ -234,11 +238,8 @@ impl<'a> Walk<'a> {
         });
     }
 
-    pub(super) fn missing_key(&mut self, at: At<'_>, name: &str, id: Option<Id>) {
-        let expected = id.map_or_else(
-            || "a value".to_owned(),
-            |id| expect::expected(self.shapes, id),
-        );
+    /// Reports a key that must be in the mapping at `at`, and is to be what `expected` says.
+    pub(super) fn missing_key(&mut self, at: At<'_>, name: &str, expected: &str) {
         let reason = format!("the key {} is missing", quote(name));
         self.inside(Step::Key(Key::Text(name.into())), |walk| {
             let finding = Finding::new(at.holder, walk.path(), Code::MissingKey, reason);
@@ -269,13 +270,15 @@ impl<'a> Walk<'a> {
     ) {
         let count = count as u64;
         let words = |n: u64| format!("{n} {}", if n == 1 { one } else { many });
-        let bound = match (min, max) {
-            (Some(min), _) if count < min => format!("at least {} must be", words(min)),
-            (_, Some(max)) if count > max => format!("at most {} may be", words(max)),
+        let reason = match (min, max) {
+            (Some(min), _) if count < min => {
+                format!("found {}, expected at least {min}", words(count))
+            }
+            (_, Some(max)) if count > max => {
+                format!("found {}, expected at most {max}", words(count))
+            }
             _ => return,
         };
-        let are = if count == 1 { "is" } else { "are" };
-        let reason = format!("{bound} here, but there {are} {count}");
         self.fault(self.finding(at, Code::WrongLength, reason));
     }
 

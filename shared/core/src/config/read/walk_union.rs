@@ -134,10 +134,18 @@ impl Walk<'_> {
             return self.wrong_type(at, id);
         };
         let Some(entry) = entries.iter().find(|entry| &*entry.key == tag) else {
-            let reason = format!("the key {} is missing", quote(tag));
-            let hint = format!("add `{tag}:` with one of {}", expect::list(names));
-            let finding = self.finding(at, Code::MissingKey, reason).hint(hint);
-            self.fault(finding);
+            let expected = format!("one of {}", expect::list(names));
+            match entries
+                .iter()
+                .find(|entry| suggest(&entry.key, [tag]).is_some())
+            {
+                Some(entry) => {
+                    let reason = format!("unknown key {}", quote(&entry.key));
+                    let hint = Some(format!("the key `{tag}:` with {expected} must be here"));
+                    self.at_key(entry, Code::UnknownKey, reason, hint, Some(tag.to_owned()));
+                }
+                None => self.missing_key(at, tag, &expected),
+            }
             return Value::Null;
         };
         if let Kind::Text(text) = &entry.value.kind

@@ -31,6 +31,10 @@ fn slips_are_explained() {
         "? [a]\n: b\n",
         "name: a\n<<: 5\n",
         "name: a\u{7}\n",
+        "name: a\n\0pools: []\n",
+        "limits: {a: 1 b: 2}\n",
+        "limits: [a b: 2}\n",
+        "name: \"a\n",
         "&k name: a\n",
     ];
     let shown: Vec<String> = slips.iter().map(|text| faults(text)).collect();
