@@ -1,6 +1,6 @@
 //! What was expected and what was found, in words.
 
-use super::diagnostic::quote;
+use super::render::quote;
 use super::shape::{Id, Shape, Shapes};
 use super::source::{Source, Span};
 use super::tree::{Item, Kind};

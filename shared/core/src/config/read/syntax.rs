@@ -6,7 +6,7 @@
 
 use saphyr_parser::ScanError;
 
-use super::diagnostic::Code;
+use super::code::Code;
 use super::finding::Finding;
 use super::path::Path;
 use super::source::{Source, Span};
@@ -159,24 +159,6 @@ pub(super) fn explain(
         _ => (span, reason, hint),
     };
     Finding::new(span, path, Code::Syntax, reason).hint(hint.to_owned())
-}
-
-/// The first character that YAML forbids, if there is one. The parser would take a NUL for the end of
-/// the file and drop the rest in silence.
-pub(super) fn unprintable(source: &Source) -> Option<Finding> {
-    let forbidden = |c: char| match c {
-        '\t' | '\n' | '\r' | '\u{85}' => false,
-        '\u{fffe}' | '\u{ffff}' => true,
-        c => c.is_control(),
-    };
-    let (at, c) = source
-        .text()
-        .chars()
-        .enumerate()
-        .find(|&(_, c)| forbidden(c))?;
-    let reason = format!("the control character U+{:04X} stands here", u32::from(c));
-    let finding = Finding::new(Span::new(at, at + 1), Path::root(), Code::Syntax, reason);
-    Some(finding.hint("remove it, or write it as an escape in double quotes".to_owned()))
 }
 
 /// The first tab in the indentation of the line at `span` or of one below it, where the parser stands

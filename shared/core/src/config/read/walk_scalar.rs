@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::diagnostic::{Code, quote};
+use super::code::Code;
 use super::expect;
+use super::render::quote;
 use super::shape::{Id, Range, Shape, Text};
 use super::suggest::suggest;
 use super::tree::{Kind, int_to_json};

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::diagnostic::{Code, quote};
+use super::code::Code;
 use super::expect;
 use super::finding::Findings;
 use super::path::{Key, Step};
+use super::render::quote;
 use super::shape::Id;
 use super::suggest::suggest;
 use super::tree::{Entry, Kind};

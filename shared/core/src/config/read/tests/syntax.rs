@@ -117,3 +117,13 @@ fn a_huge_file_is_refused_unread() {
         [Code::TooLarge]
     );
 }
+
+#[test]
+fn a_bracket_full_of_marks_is_refused_unread() {
+    let faults = sample(&format!("[{}", "a,".repeat(3_000_000))).expect_err("too many marks");
+    let all: Vec<_> = faults
+        .iter()
+        .map(|fault| (fault.code, fault.column))
+        .collect();
+    assert_eq!(all, [(Code::TooLarge, 6_000_001)]);
+}
