@@ -37,7 +37,7 @@ mod fields;
 mod line;
 #[cfg(test)]
 mod tests;
-pub(super) mod value;
+pub(crate) mod value;
 
 pub use super::fault::HeadFault;
 
