@@ -6,5 +6,6 @@
 
 pub mod balance;
 pub mod config;
+pub mod health;
 pub mod name;
 pub mod time;
