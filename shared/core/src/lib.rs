@@ -14,4 +14,8 @@ pub mod region;
 pub mod retry;
 pub mod route;
 pub mod status;
+pub mod health;
+pub mod name;
+pub mod outlier;
+pub mod region;
 pub mod time;

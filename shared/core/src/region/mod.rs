@@ -1,7 +1,3 @@
-//! Choosing a region.
+//! Regions: what a region tells of itself.
 
-mod choice;
-mod distance;
 pub mod report;
-
-pub use choice::{Candidate, Condition, Picked, Ranking, Removal};
