@@ -6,6 +6,7 @@
 
 pub mod balance;
 pub mod config;
+pub mod health;
 pub mod http;
 pub mod name;
 pub mod outlier;
@@ -14,8 +15,4 @@ pub mod region;
 pub mod retry;
 pub mod route;
 pub mod status;
-pub mod health;
-pub mod name;
-pub mod outlier;
-pub mod region;
 pub mod time;
