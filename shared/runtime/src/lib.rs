@@ -1,12 +1,12 @@
 //! Carries out what `lb-core` decides: Pingora and tokio adapters that both tiers share.
 
+pub mod access_log;
 mod client_io;
 pub mod clock;
-pub mod metrics;
-pub mod upstream;
-mod access_log;
 mod exchange;
 pub mod lifecycle;
 pub mod listen;
+pub mod metrics;
 pub mod plan;
+pub mod upstream;
 pub mod worker;
