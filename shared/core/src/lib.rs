@@ -7,5 +7,9 @@
 pub mod balance;
 pub mod config;
 pub mod name;
+pub mod reason;
+pub mod region;
+pub mod retry;
+pub mod route;
 pub mod status;
 pub mod time;

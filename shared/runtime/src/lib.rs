@@ -1,3 +1,6 @@
-//! Strata's adapters: what ties the pure decisions of `lb-core` to sockets, files and clocks.
+//! Carries out what `lb-core` decides: Pingora and tokio adapters that both tiers share.
 
 pub mod admin;
+mod client_io;
+pub mod clock;
+pub mod metrics;

@@ -1,0 +1,134 @@
+//! One address that requests can be sent to, with what is known of it.
+//!
+//! An endpoint outlives the configuration that named it: a reload that keeps its pool, name, address
+//! and target keeps the very object, and with it the in-flight count, the latency estimate and the
+//! health state.
+
+use crate::metrics::EndpointMetrics;
+use lb_core::balance::{EndpointId, Load};
+use lb_core::name::{ServerName, ZoneName};
+use lb_core::outlier::ConsecutiveErrors;
+use lb_core::time::Instant;
+use pingora_core::upstreams::peer::HttpPeer;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+/// What makes an endpoint the same across reloads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EndpointKey {
+    /// The pool's or region's name.
+    pub pool: String,
+    /// The server's or replica's name.
+    pub server: ServerName,
+    /// Its address.
+    pub address: SocketAddr,
+    /// How it is spoken to: [`super::Target::fingerprint`].
+    pub target: String,
+}
+
+/// The active checks' verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Health {
+    /// No probe has passed or decided yet.
+    Unknown = 0,
+    /// Probes pass, or the pool has none.
+    Healthy = 1,
+    /// Probes fail.
+    Unhealthy = 2,
+}
+
+/// An endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Unique in the process.
+    pub id: EndpointId,
+    /// What makes it the same across reloads.
+    pub key: EndpointKey,
+    /// The zone that it stands in.
+    pub zone: Option<ZoneName>,
+    /// In-flight requests and latency.
+    pub load: Arc<Load>,
+    /// Gateway errors in a row.
+    pub errors: ConsecutiveErrors,
+    /// Connection parameters.
+    pub peer: HttpPeer,
+    /// Resolved metric handles.
+    pub metrics: EndpointMetrics,
+    health: AtomicU8,
+    ejected_until: AtomicU64,
+    requests: AtomicU64,
+    failures: AtomicU64,
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// A new endpoint, of unknown health.
+    #[must_use]
+    pub fn new(
+        id: EndpointId,
+        key: EndpointKey,
+        zone: Option<ZoneName>,
+        errors: ConsecutiveErrors,
+        peer: HttpPeer,
+        metrics: EndpointMetrics,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id,
+            key,
+            zone,
+            load: Arc::new(Load::new(now)),
+            errors,
+            peer,
+            metrics,
+            health: AtomicU8::new(Health::Unknown as u8),
+            ejected_until: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// The active checks' verdict.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        match self.health.load(Relaxed) {
+            1 => Health::Healthy,
+            2 => Health::Unhealthy,
+            _ => Health::Unknown,
+        }
+    }
+
+    /// Sets the verdict; `true` when it changed.
+    pub fn set_health(&self, health: Health) -> bool {
+        self.health.swap(health as u8, Relaxed) != health as u8
+    }
+
+    /// Ejects until `until`.
+    pub fn eject(&self, until: Instant) {
+        self.ejected_until.store(until.as_nanos(), Relaxed);
+    }
+
+    /// The time at which the ejection ends, when it has not.
+    #[must_use]
+    pub fn ejected_until(&self, now: Instant) -> Option<Instant> {
+        let until = Instant::from_nanos(self.ejected_until.load(Relaxed));
+        (until > now).then_some(until)
+    }
+
+    /// Counts a try and whether it failed.
+    pub fn count(&self, failed: bool) {
+        self.requests.fetch_add(1, Relaxed);
+        if failed {
+            self.failures.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Tries and failures so far.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.requests.load(Relaxed), self.failures.load(Relaxed))
+    }
+}

@@ -1,0 +1,13 @@
+//! What stands behind a route: endpoints, pools of them, and regions.
+
+mod endpoint;
+mod pool;
+mod regions;
+mod table;
+mod target;
+
+pub use endpoint::{Endpoint, EndpointKey, Health};
+pub use pool::{Member, Pool, PoolSettings, PoolView};
+pub use regions::{RegionEntry, RegionRoute, RegionSet, RegionView};
+pub use table::EndpointTable;
+pub use target::Target;

@@ -1,0 +1,195 @@
+//! A pool at work: its endpoints, which of them are routable, and the balancer over those.
+//!
+//! The data path reads one immutable [`PoolView`]. Whoever learns something (a probe, an ejection, a
+//! resolver) changes the endpoint and asks for a new view, which the control thread builds: choosing
+//! stays O(1) and free of locks, and a storm of transitions costs one rebuild.
+
+use super::{Endpoint, Health};
+use crate::metrics::PoolMetrics;
+use arc_swap::ArcSwap;
+use lb_core::balance::{Balancer, Candidate, EndpointId, Policy, Weight, stable_hash};
+use lb_core::config::model::{HashOn, Outlier};
+use lb_core::retry::Budget;
+use lb_core::time::Instant;
+use rand::Rng;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// An endpoint in a pool, with what the configuration gives it there.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The endpoint.
+    pub endpoint: Arc<Endpoint>,
+    /// Its weight; `None` is drained.
+    pub weight: Option<Weight>,
+}
+
+/// What the configuration says of a pool.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// The pool's or region's name.
+    pub name: String,
+    /// How an endpoint is chosen.
+    pub policy: Policy,
+    /// What hash policies hash.
+    pub hash_on: HashOn,
+    /// Routable share (0.0 to 1.0) below which health is ignored.
+    pub panic_threshold: f64,
+    /// Outlier ejection.
+    pub outlier: Outlier,
+}
+
+/// What the data path sees of a pool.
+#[derive(Debug)]
+pub struct PoolView {
+    /// All members.
+    pub members: Vec<Member>,
+    /// Health is ignored.
+    pub panic: bool,
+    /// Routable share of the weight, 0.0 to 1.0.
+    pub healthy_share: f64,
+    routable: Vec<Arc<Endpoint>>,
+    balancer: Balancer,
+}
+
+/// A pool of one configuration generation.
+#[derive(Debug)]
+pub struct Pool {
+    /// What the configuration says.
+    pub settings: PoolSettings,
+    /// Retries of all routes to this pool.
+    pub budget: Budget,
+    /// Resolved metric handles.
+    pub metrics: PoolMetrics,
+    view: ArcSwap<PoolView>,
+    stale: AtomicBool,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    /// A pool of `members`.
+    #[must_use]
+    pub fn new(
+        settings: PoolSettings,
+        budget: Budget,
+        metrics: PoolMetrics,
+        members: Vec<Member>,
+        now: Instant,
+    ) -> Self {
+        let view = PoolView::new(&settings, members, now);
+        let pool = Self {
+            settings,
+            budget,
+            metrics,
+            view: ArcSwap::from_pointee(view),
+            stale: AtomicBool::new(false),
+        };
+        pool.export();
+        pool
+    }
+
+    /// What requests see now.
+    #[must_use]
+    pub fn view(&self) -> arc_swap::Guard<Arc<PoolView>> {
+        self.view.load()
+    }
+
+    /// Notes that an endpoint changed; the control thread builds a new view.
+    pub fn mark_stale(&self) {
+        self.stale.store(true, Relaxed);
+    }
+
+    /// Builds a new view when one is due. Control thread only.
+    pub fn refresh(&self, now: Instant) {
+        if self.stale.swap(false, Relaxed) {
+            let members = self.view.load().members.clone();
+            self.replace(members, now);
+        }
+    }
+
+    /// Changes the members. Control thread only.
+    pub fn replace(&self, members: Vec<Member>, now: Instant) {
+        self.view.store(Arc::new(PoolView::new(&self.settings, members, now)));
+        self.export();
+    }
+
+    /// Chooses an endpoint that is not among `tried`.
+    pub fn pick(
+        &self,
+        key: Option<u64>,
+        tried: &[EndpointId],
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Option<Arc<Endpoint>> {
+        let view = self.view.load();
+        let index = view.balancer.pick(key, tried, now, rng)?;
+        view.routable.get(index).cloned()
+    }
+
+    fn export(&self) {
+        let view = self.view.load();
+        self.metrics.healthy_ratio.set(view.healthy_share);
+        self.metrics.panic.set(i64::from(view.panic));
+    }
+}
+
+// === impl PoolView ===
+
+impl PoolView {
+    fn new(settings: &PoolSettings, members: Vec<Member>, now: Instant) -> Self {
+        let weight_of = |filter: &dyn Fn(&Member) -> bool| -> u64 {
+            members
+                .iter()
+                .filter(|member| filter(member))
+                .filter_map(|member| member.weight)
+                .map(|weight| u64::from(weight.get()))
+                .sum()
+        };
+        let total = weight_of(&|_| true);
+        let good = weight_of(&|member| member.is_routable(now));
+        let healthy_share = if total == 0 { 0.0 } else { good as f64 / total as f64 };
+        let panic = total > 0 && healthy_share < settings.panic_threshold;
+        let chosen: Vec<&Member> = members
+            .iter()
+            .filter(|member| member.weight.is_some() && (panic || member.is_routable(now)))
+            .collect();
+        let candidates = chosen.iter().filter_map(|member| member.candidate()).collect();
+        let routable = chosen.iter().map(|member| member.endpoint.clone()).collect();
+        let balancer = Balancer::new(settings.policy, candidates);
+        Self { members, panic, healthy_share, routable, balancer }
+    }
+
+    /// How many endpoints new requests are spread over.
+    #[must_use]
+    pub fn routable(&self) -> usize {
+        self.routable.len()
+    }
+
+    /// The endpoints that new requests are spread over.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.routable
+    }
+}
+
+// === impl Member ===
+
+impl Member {
+    /// Whether health, traffic and the operator let it take new requests.
+    #[must_use]
+    pub fn is_routable(&self, now: Instant) -> bool {
+        self.weight.is_some()
+            && self.endpoint.health() == Health::Healthy
+            && self.endpoint.ejected_until(now).is_none()
+    }
+
+    fn candidate(&self) -> Option<Candidate> {
+        Some(Candidate {
+            id: self.endpoint.id,
+            load: self.endpoint.load.clone(),
+            weight: self.weight?,
+            key_hash: stable_hash(self.endpoint.key.server.as_str().as_bytes()),
+        })
+    }
+}

@@ -1,0 +1,188 @@
+//! The regions at work (global tier): a pool of replicas each, and what is known of the region.
+
+use super::{Pool, PoolView};
+use arc_swap::ArcSwap;
+use lb_core::config::model::{Location, RegionOrder};
+use lb_core::name::RegionName;
+use lb_core::region::{Candidate, Condition, Picked, Ranking};
+use lb_core::region::report::RegionReport;
+use lb_core::time::Instant;
+use rand::Rng;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A report older than this no longer speaks for its region: probes and traffic decide alone.
+const REPORT_FRESH: Duration = Duration::from_secs(15);
+
+/// What the configuration says of a region, and what its replicas report.
+#[derive(Debug)]
+pub struct RegionEntry {
+    /// The region's name.
+    pub name: RegionName,
+    /// Order of the priority policy.
+    pub priority: u32,
+    /// Share among equals; 0 is drained.
+    pub weight: u32,
+    /// Requests per second that it is able to serve, when that is configured.
+    pub capacity_rps: Option<u32>,
+    /// Where it is.
+    pub location: Option<Location>,
+    /// Its replicas.
+    pub pool: Arc<Pool>,
+    /// The last report of each replica, and when it came. They outlive a reload.
+    pub reports: Arc<Mutex<HashMap<String, (RegionReport, Instant)>>>,
+}
+
+/// What the data path sees of the regions.
+#[derive(Debug, Default)]
+pub struct RegionView {
+    generation: u64,
+    /// One for each region, in the order of the configuration.
+    pub candidates: Vec<Candidate>,
+}
+
+/// All regions of one configuration generation.
+#[derive(Debug)]
+pub struct RegionSet {
+    /// The regions, in the order of the configuration.
+    pub regions: Vec<RegionEntry>,
+    view: ArcSwap<RegionView>,
+    generation: AtomicU64,
+}
+
+/// How a route uses the regions.
+#[derive(Debug)]
+pub struct RegionRoute {
+    /// All regions.
+    pub set: Arc<RegionSet>,
+    /// The order in which they are tried.
+    pub order: RegionOrder,
+    allowed: Vec<bool>,
+    ranking: ArcSwap<(u64, Ranking)>,
+}
+
+// === impl RegionEntry ===
+
+impl RegionEntry {
+    /// Takes in a replica's report; an older one than known is dropped.
+    pub fn record(&self, report: RegionReport, now: Instant) {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let older = reports.get(&report.replica).is_some_and(|(known, _)| {
+            known.boot_id == report.boot_id && known.seq >= report.seq
+        });
+        if !older {
+            reports.insert(report.replica.clone(), (report, now));
+        }
+    }
+
+    /// The fresh reports.
+    #[must_use]
+    pub fn fresh_reports(&self, now: Instant) -> Vec<(RegionReport, Duration)> {
+        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports
+            .values()
+            .map(|(report, at)| (report.clone(), now.since(*at)))
+            .filter(|(_, age)| *age < REPORT_FRESH)
+            .collect()
+    }
+
+    /// Share of the region that can take requests: that of its replicas as this process sees them, times
+    /// that of its servers as the replicas report it. A missing report is not zero: it says nothing.
+    #[must_use]
+    pub fn healthy_share(&self, view: &PoolView, now: Instant) -> f64 {
+        let reports = self.fresh_reports(now);
+        let servers = if reports.is_empty() {
+            1.0
+        } else {
+            reports.iter().map(|(r, _)| r.healthy_weight_fraction).sum::<f64>() / reports.len() as f64
+        };
+        let replicas = if view.panic { 0.0 } else { view.healthy_share };
+        // One healthy replica of two is enough to carry a region; none is not.
+        let reachable = if replicas > 0.0 { 1.0 } else { 0.0 };
+        reachable * servers
+    }
+
+    fn candidate(&self, now: Instant) -> Candidate {
+        let view = self.pool.view();
+        let condition = if self.weight == 0 {
+            Condition::Drained
+        } else {
+            Condition::from_healthy_share(self.healthy_share(&view, now))
+        };
+        let latency = view.endpoints().iter().map(|e| e.load.latency(now)).min();
+        Candidate {
+            priority: self.priority,
+            weight: self.weight,
+            condition,
+            latency,
+            location: self.location,
+        }
+    }
+}
+
+// === impl RegionSet ===
+
+impl RegionSet {
+    /// A set of regions.
+    #[must_use]
+    pub fn new(regions: Vec<RegionEntry>, now: Instant) -> Self {
+        let set = Self { regions, view: ArcSwap::default(), generation: AtomicU64::new(0) };
+        set.refresh(now);
+        set
+    }
+
+    /// What requests see now.
+    #[must_use]
+    pub fn view(&self) -> arc_swap::Guard<Arc<RegionView>> {
+        self.view.load()
+    }
+
+    /// Judges all regions again. Control thread only.
+    pub fn refresh(&self, now: Instant) {
+        let candidates = self.regions.iter().map(|region| region.candidate(now)).collect();
+        let generation = self.generation.fetch_add(1, Relaxed) + 1;
+        self.view.store(Arc::new(RegionView { generation, candidates }));
+    }
+}
+
+// === impl RegionRoute ===
+
+impl RegionRoute {
+    /// A route over `set`; an empty `allowed` means all of it.
+    #[must_use]
+    pub fn new(set: Arc<RegionSet>, order: RegionOrder, allowed: &[RegionName]) -> Self {
+        let allowed =
+            set.regions.iter().map(|r| allowed.is_empty() || allowed.contains(&r.name)).collect();
+        Self { set, order, allowed, ranking: ArcSwap::from_pointee((0, Ranking::default())) }
+    }
+
+    /// Chooses a region that is not `tried`.
+    pub fn pick(
+        &self,
+        client: Option<Location>,
+        tried: impl Fn(usize) -> bool,
+        rng: &mut impl Rng,
+    ) -> Option<Picked> {
+        let view = self.set.view();
+        if self.order == RegionOrder::Geo {
+            return self.rank(&view, client).pick(&view.candidates, tried, rng);
+        }
+                let cached = self.ranking.load();
+        if cached.0 == view.generation {
+            return cached.1.pick(&view.candidates, tried, rng);
+        }
+        let ranking = self.rank(&view, None);
+        let picked = ranking.pick(&view.candidates, tried, rng);
+        self.ranking.store(Arc::new((view.generation, ranking)));
+        picked
+    }
+
+    /// The regions in order for a client.
+    #[must_use]
+    pub fn rank(&self, view: &RegionView, client: Option<Location>) -> Ranking {
+        let allowed = |index: usize| self.allowed.get(index).copied().unwrap_or(false);
+        Ranking::new(self.order, &view.candidates, allowed, client)
+    }
+}
