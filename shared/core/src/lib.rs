@@ -6,7 +6,9 @@
 
 pub mod balance;
 pub mod config;
+pub mod http;
 pub mod name;
+pub mod outlier;
 pub mod reason;
 pub mod region;
 pub mod retry;

@@ -4,3 +4,4 @@ pub mod admin;
 mod client_io;
 pub mod clock;
 pub mod metrics;
+pub mod upstream;

@@ -2,5 +2,6 @@
 
 mod choice;
 mod distance;
+pub mod report;
 
 pub use choice::{Candidate, Condition, Picked, Ranking, Removal};

@@ -1,0 +1,369 @@
+//! Moving the bytes of one try: the request up, the response down, each at the other's pace.
+//!
+//! One loop watches both directions. A piece is read only when the piece before it was handed on, so
+//! back-pressure travels through and memory stays flat whatever the size. While the response is
+//! awaited the client is watched too: when it leaves, dropping the upstream session cancels the work
+//! at once.
+//!
+//! pingora-proxy does the same with two tasks and two channels per request. It knows one read timeout
+//! for an upstream, which has to serve as first-byte limit, as idle limit of a download and as idle
+//! limit of a websocket; here each phase sets its own.
+
+use super::request::Request;
+use super::response_head;
+use bytes::Bytes;
+use h2::SendStream;
+use http::HeaderMap;
+use lb_core::reason::Reason;
+use lb_core::retry::Failure;
+use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::client::HttpSession as Upstream;
+use pingora_error::{BError, ErrorType};
+use std::time::Duration;
+
+/// Pieces of a response that are gathered into one write.
+const GATHER: usize = 4;
+
+/// How a try ended.
+#[derive(Debug)]
+pub(super) enum TryEnd {
+    /// The response went to the client in full. Tells whether the upstream connection may be kept.
+    Complete { status: u16, reusable: bool },
+    /// Another try follows after the pause; the user saw nothing.
+    Retry(Duration),
+    /// The try failed; the user saw nothing.
+    Failed(Failure),
+    /// The client's fault: this answer, if it can still be given.
+    Refused(Reason),
+    /// The response broke off after its head.
+    Broken { status: u16, reason: Reason },
+    /// The client left.
+    ClientLeft { status: Option<u16> },
+}
+
+/// One try's two directions.
+pub(super) struct Pump<'a> {
+    pub(super) session: &'a mut ServerSession,
+    pub(super) upstream: &'a mut Upstream,
+    pub(super) request: &'a mut Request,
+    upload: Option<SendStream<Bytes>>,
+    pending: Bytes,
+    /// The upstream takes no more of the request; what it answered is still read.
+    upload_broken: bool,
+    head: Option<u16>,
+    tunnel: bool,
+}
+
+/// What happened next.
+enum Event {
+    Response(Result<HttpTask, BError>),
+    Body(Result<Option<Bytes>, BError>),
+    Uploaded(Result<(), h2::Error>),
+}
+
+// === impl Pump ===
+
+impl<'a> Pump<'a> {
+    pub(super) fn new(
+        session: &'a mut ServerSession,
+        upstream: &'a mut Upstream,
+        request: &'a mut Request,
+    ) -> Self {
+        Self {
+            session,
+            upstream,
+            request,
+            upload: None,
+            pending: Bytes::new(),
+            upload_broken: false,
+            head: None,
+            tunnel: false,
+        }
+    }
+
+    /// Runs the try to its end. The request's head has been sent.
+    pub(super) async fn run(mut self) -> TryEnd {
+        if let Upstream::H2(h2) = &mut *self.upstream {
+            self.upload = h2.take_request_body_writer();
+        }
+        self.upstream.set_write_timeout(Some(self.request.rule.timeouts.idle));
+        if let Err(end) = self.replay().await {
+            return end;
+        }
+        loop {
+            self.set_read_timeout();
+            let end = match self.next_event().await {
+                Event::Response(Ok(task)) => self.on_response(task).await,
+                Event::Response(Err(error)) => Some(self.on_upstream_error(&error)),
+                Event::Body(Ok(piece)) => self.on_body(piece).await,
+                Event::Body(Err(error)) => Some(self.on_client_error(&error)),
+                Event::Uploaded(result) => self.on_uploaded(result),
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let waiting = !self.pending.is_empty();
+        let idle = self.request.body.complete;
+        tokio::select! {
+            biased;
+            task = next_task(self.upstream) => Event::Response(task),
+            sent = send_some(&mut self.upload, &mut self.pending), if waiting => Event::Uploaded(sent),
+            piece = self.session.read_body_or_idle(idle), if !waiting => Event::Body(piece),
+        }
+    }
+
+    /// Before the head: the first-byte limit, once the request is complete; until then the client sets
+    /// the pace. After it: the idle limit, of a tunnel its own.
+    fn set_read_timeout(&mut self) {
+        let limit = match (self.tunnel, self.head) {
+            (true, _) => Some(self.request.plan.limits.tunnel_idle_timeout.get()),
+            (_, Some(_)) => Some(self.request.rule.timeouts.idle),
+            (_, None) if self.request.body.complete => Some(self.request.head_timeout()),
+            (_, None) => None,
+        };
+        self.upstream.set_read_timeout(limit);
+    }
+
+    /// Sends what earlier tries took from the client, and the end of the body when it is known.
+    async fn replay(&mut self) -> Result<(), TryEnd> {
+        let kept = self.request.body.kept().to_vec();
+        for piece in kept {
+            self.send(piece).await;
+        }
+        if self.request.body.complete {
+            self.finish_upload().await;
+        }
+        Ok(())
+    }
+
+    async fn on_body(&mut self, piece: Option<Bytes>) -> Option<TryEnd> {
+        match piece {
+            Some(piece) if !piece.is_empty() => {
+                let limit = if self.tunnel { None } else { self.request.rule.max_body };
+                if !self.tunnel && !self.request.body.take(&piece, limit) {
+                    return Some(match self.head {
+                        None => TryEnd::Refused(Reason::BodyTooLarge),
+                        Some(status) => TryEnd::Broken { status, reason: Reason::BodyTooLarge },
+                    });
+                }
+                self.send(piece).await;
+            }
+            Some(_) => {}
+            None if self.tunnel => {
+                let status = self.head.unwrap_or_default();
+                return Some(TryEnd::Complete { status, reusable: false });
+            }
+            None => {}
+        }
+        if !self.tunnel && self.session.is_body_done() && !self.request.body.complete {
+            self.request.body_ended();
+            if self.pending.is_empty() {
+                self.finish_upload().await;
+            }
+        }
+        None
+    }
+
+    /// Hands a piece on. Over HTTP/2 it may wait for the window, beside the response.
+    async fn send(&mut self, piece: Bytes) {
+        if self.upload_broken {
+            return;
+        }
+        if self.upload.is_some() {
+            self.pending = piece;
+            // A retry's kept pieces go out one after the other; live ones are awaited in the loop.
+            if !self.request.body.complete && self.head.is_none() && self.request.tries.made == 1 {
+                return;
+            }
+            while !self.pending.is_empty() && !self.upload_broken {
+                let sent = send_some(&mut self.upload, &mut self.pending).await;
+                self.upload_broken |= sent.is_err();
+            }
+            return;
+        }
+        if self.tunnel
+            && let Upstream::H1(h1) = &mut *self.upstream
+        {
+            h1.maybe_upgrade_body_writer();
+        }
+        let sent = self.upstream.write_request_body(piece, false).await;
+        self.upload_broken |= sent.is_err();
+    }
+
+    async fn finish_upload(&mut self) {
+        if self.upload_broken {
+            return;
+        }
+        let finished = match self.upload.as_mut() {
+            Some(upload) => upload.send_data(Bytes::new(), true).is_ok(),
+            None => self.upstream.finish_request_body().await.is_ok(),
+        };
+        self.upload_broken |= !finished;
+    }
+
+    fn on_uploaded(&mut self, result: Result<(), h2::Error>) -> Option<TryEnd> {
+        if result.is_err() {
+            self.upload_broken = true;
+            self.pending = Bytes::new();
+        }
+        if self.pending.is_empty()
+            && self.request.body.complete
+            && let Some(upload) = self.upload.as_mut()
+            && !self.upload_broken
+        {
+            self.upload_broken |= upload.send_data(Bytes::new(), true).is_err();
+        }
+        None
+    }
+
+    async fn on_response(&mut self, task: HttpTask) -> Option<TryEnd> {
+        let mut tasks = Vec::with_capacity(GATHER);
+        let mut task = task;
+        loop {
+            if let HttpTask::Header(head, _) = &mut task {
+                let status = head.status.as_u16();
+                if status >= 200 || status == 101 {
+                    match response_head::judge(self.request, head) {
+                        Err(end) => return Some(end),
+                        Ok(()) => self.begin_response(status),
+                    }
+                } else if self.session.req_header().version == http::Version::HTTP_10 {
+                    return None;
+                }
+                if let Err(end) = response_head::prepare(self.session, self.request, head) {
+                    return Some(end);
+                }
+            }
+            let last = task.is_end();
+            tasks.push(task);
+            if last || tasks.len() == GATHER {
+                break;
+            }
+            match ready_task(self.upstream) {
+                Some(Ok(next)) => task = next,
+                Some(Err(error)) => {
+                    let _ = self.session.response_duplex_vec(tasks).await;
+                    return Some(self.on_upstream_error(&error));
+                }
+                None => break,
+            }
+        }
+        self.write(tasks).await
+    }
+
+    fn begin_response(&mut self, status: u16) {
+        self.head = Some(status);
+        self.tunnel = status == 101;
+        self.request.head_arrived();
+    }
+
+    async fn write(&mut self, tasks: Vec<HttpTask>) -> Option<TryEnd> {
+        let over = tasks.last().is_some_and(HttpTask::is_end);
+        let informational = self.head.is_none();
+        match self.session.response_duplex_vec(tasks).await {
+            Err(_) => Some(TryEnd::ClientLeft { status: self.head }),
+            Ok(done) if (done || over) && !informational => {
+                let status = self.head.unwrap_or_default();
+                let sent = self.request.body.complete && !self.upload_broken;
+                Some(TryEnd::Complete { status, reusable: over && sent && !self.tunnel })
+            }
+            Ok(_) => None,
+        }
+    }
+
+    fn on_upstream_error(&mut self, error: &BError) -> TryEnd {
+        log::debug!("reading a response: {error}");
+        let timed_out = *error.etype() == ErrorType::ReadTimedout;
+        match self.head {
+            Some(status) if self.tunnel => TryEnd::Complete { status, reusable: false },
+            Some(status) if timed_out => TryEnd::Broken { status, reason: Reason::IdleTimeout },
+            Some(status) => TryEnd::Broken { status, reason: Reason::Truncated },
+            None if timed_out => TryEnd::Failed(Failure::FirstByteTimeout),
+            None => TryEnd::Failed(failure_of(error)),
+        }
+    }
+
+    fn on_client_error(&mut self, error: &BError) -> TryEnd {
+        log::debug!("reading a request: {error}");
+        match (error.etype(), self.head) {
+            (_, Some(status)) if self.tunnel => TryEnd::Complete { status, reusable: false },
+            (ErrorType::ReadTimedout, None) => TryEnd::Refused(Reason::ClientTimeout),
+            (ErrorType::InvalidChunk, None) => TryEnd::Refused(Reason::BadRequest),
+            (_, status) => TryEnd::ClientLeft { status },
+        }
+    }
+}
+
+/// What an upstream's error says about whether the request was processed.
+pub(super) fn failure_of(error: &BError) -> Failure {
+    let h2 = error.root_cause().downcast_ref::<h2::Error>();
+    if h2.is_some_and(|e| {
+        e.reason() == Some(h2::Reason::REFUSED_STREAM)
+            || (e.is_go_away() && e.is_remote() && e.reason() == Some(h2::Reason::NO_ERROR))
+    }) {
+        return Failure::NotProcessed;
+    }
+    match error.etype() {
+        ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 | ErrorType::H2Error if h2.is_none() => {
+            Failure::Malformed
+        }
+        ErrorType::ReadTimedout => Failure::FirstByteTimeout,
+        _ => Failure::Reset,
+    }
+}
+
+/// The next piece of the response. Cancel-safe.
+async fn next_task(upstream: &mut Upstream) -> Result<HttpTask, BError> {
+    match upstream {
+        Upstream::H1(h1) => h1.read_response_task().await,
+        Upstream::H2(h2) => {
+            if h2.response_header().is_none() {
+                h2.read_response_header().await?;
+                let end = h2.check_response_end_or_error()?;
+                let head = h2.response_header().cloned().unwrap_or_else(|| {
+                    pingora_http::ResponseHeader::build_no_case(502, None).unwrap_or_else(|_| unreachable!("502 is a status"))
+                });
+                return Ok(HttpTask::Header(Box::new(head), end));
+            }
+            match h2.read_response_body().await? {
+                Some(piece) => {
+                    let end = h2.check_response_end_or_error()?;
+                    Ok(HttpTask::Body(Some(piece), end))
+                }
+                None => {
+                    let trailers: Option<HeaderMap> = h2.read_trailers().await?;
+                    Ok(HttpTask::Trailer(trailers.map(Box::new)))
+                }
+            }
+        }
+        Upstream::Custom(()) => Ok(HttpTask::Done),
+    }
+}
+
+/// The next piece of the response when it is there already.
+fn ready_task(upstream: &mut Upstream) -> Option<Result<HttpTask, BError>> {
+    use futures_util::FutureExt;
+    tokio::task::unconstrained(next_task(upstream)).now_or_never()
+}
+
+/// Sends as much of `pending` as the stream's window takes. Cancel-safe: what was not sent stays.
+async fn send_some(
+    upload: &mut Option<SendStream<Bytes>>,
+    pending: &mut Bytes,
+) -> Result<(), h2::Error> {
+    let Some(stream) = upload else { return Ok(()) };
+    stream.reserve_capacity(pending.len());
+    match std::future::poll_fn(|cx| stream.poll_capacity(cx)).await {
+        Some(Ok(window)) => {
+            let piece = pending.split_to(window.min(pending.len()));
+            stream.send_data(piece, false)
+        }
+        Some(Err(error)) => Err(error),
+        None => Err(h2::Reason::CANCEL.into()),
+    }
+}

@@ -1,0 +1,221 @@
+//! One request on its way: what is known of it, and what happened so far.
+
+use crate::clock;
+use crate::listen::Connection;
+use crate::plan::{Action, Plan, Rule};
+use crate::upstream::{Endpoint, Pool};
+use bytes::Bytes;
+use lb_core::balance::EndpointId;
+use lb_core::config::model::Location;
+use lb_core::http::forward::RequestId;
+use lb_core::http::tier::Priority;
+use lb_core::reason::Reason;
+use lb_core::retry::{Facts, Failure, Verdict};
+use lb_core::time::Instant;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Request bodies up to this size are kept, so that a retry can send them again.
+const REPLAY_LIMIT: usize = 64 << 10;
+
+/// The state of one request.
+pub(crate) struct Request {
+    pub(super) plan: Arc<Plan>,
+    pub(super) rule: Arc<Rule>,
+    pub(super) started: Instant,
+    pub(super) deadline: Instant,
+    /// The address behind all trusted proxies.
+    pub(super) client: IpAddr,
+    /// The peer's forwarding headers are believed.
+    pub(super) trusted: bool,
+    pub(super) id: RequestId,
+    pub(super) priority: Priority,
+    /// Tries that tiers before this one made.
+    pub(super) prior_attempt: u32,
+    pub(super) location: Option<Location>,
+    pub(super) hash_key: Option<u64>,
+    pub(super) is_upgrade: bool,
+    idempotent: bool,
+    pub(super) body: Upload,
+    pub(super) tries: Tries,
+    pub(super) times: Times,
+}
+
+/// The request's body on its way to the endpoint.
+#[derive(Default)]
+pub(super) struct Upload {
+    kept: Vec<Bytes>,
+    size: u64,
+    lost: bool,
+    /// The client has sent all of it.
+    pub(super) complete: bool,
+}
+
+/// The tries made so far.
+#[derive(Default)]
+pub(super) struct Tries {
+    pub(super) made: u32,
+    /// Endpoints that were tried.
+    pub(super) endpoints: Vec<EndpointId>,
+    /// Regions that are done with, by position.
+    pub(super) spent_regions: Vec<usize>,
+    /// The region that is being tried, and how often it was.
+    pub(super) region: Option<(usize, u32)>,
+    pub(super) pool: Option<Arc<Pool>>,
+    pub(super) last: Option<Arc<Endpoint>>,
+    pub(super) reused: bool,
+}
+
+/// Where the time went.
+#[derive(Default, Clone, Copy)]
+pub(super) struct Times {
+    /// Opening the last connection.
+    pub(super) connect: Duration,
+    /// From sending the last try to its response's head.
+    pub(super) first_byte: Duration,
+    /// Waiting for endpoints, over all tries.
+    pub(super) upstream: Duration,
+}
+
+/// What is known of a request before it is routed.
+pub(super) struct Admitted {
+    pub(super) client: IpAddr,
+    pub(super) trusted: bool,
+    pub(super) id: RequestId,
+    pub(super) priority: Priority,
+    pub(super) prior_attempt: u32,
+    pub(super) time_left: Option<Duration>,
+    pub(super) location: Option<Location>,
+}
+
+// === impl Request ===
+
+impl Request {
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        rule: Arc<Rule>,
+        admitted: Admitted,
+        head: &pingora_http::RequestHeader,
+        started: Instant,
+    ) -> Self {
+        let limit = rule.timeouts.request;
+        let limit = admitted.time_left.map_or(limit, |left| left.min(limit));
+        Self {
+            deadline: started + limit,
+            plan,
+            rule,
+            started,
+            client: admitted.client,
+            trusted: admitted.trusted,
+            id: admitted.id,
+            priority: admitted.priority,
+            prior_attempt: admitted.prior_attempt,
+            location: admitted.location,
+            hash_key: None,
+            is_upgrade: false,
+            idempotent: head.method.is_idempotent(),
+            body: Upload::default(),
+            tries: Tries::default(),
+            times: Times::default(),
+        }
+    }
+
+    /// Decides on another try. On a retry the pause is told and the budget charged.
+    pub(super) fn after_failure(&mut self, failure: Failure) -> Result<Duration, Reason> {
+        let Some(pool) = self.tries.pool.clone() else { return Err(failure.reason()) };
+        let facts = Facts {
+            idempotent: self.idempotent,
+            replayable: self.body.is_replayable(),
+            tries: self.tries.made,
+            deadline: self.deadline,
+        };
+        if failure == Failure::Overloaded && self.is_regional() {
+            return Err(Reason::Overloaded);
+        }
+        let extra = u32::from(!self.is_regional());
+        let now = clock::now();
+        let verdict = clock::with_rng(|rng| {
+            self.rule.retry.decide(failure, &facts, extra, &pool.budget, now, rng)
+        });
+        match verdict {
+            Verdict::Retry(pause) => {
+                pool.metrics.retry(failure);
+                self.leave_region(failure);
+                Ok(pause)
+            }
+            Verdict::Stop(stop) => {
+                if stop == lb_core::retry::Stop::Budget {
+                    pool.metrics.budget_exhausted.inc();
+                }
+                Err(failure.reason())
+            }
+        }
+    }
+
+    /// Gives the current region up when its tries are spent or it said that it is overloaded.
+    fn leave_region(&mut self, failure: Failure) {
+        if let Some((index, made)) = self.tries.region
+            && (made >= self.rule.retry.tries() || failure == Failure::Overloaded)
+        {
+            self.tries.spent_regions.push(index);
+            self.tries.region = None;
+        }
+    }
+
+    fn is_regional(&self) -> bool {
+        !matches!(self.rule.action, Action::Regions(_))
+    }
+
+    /// The time that is left for the whole request.
+    pub(super) fn time_left(&self) -> Duration {
+        clock::now().until(self.deadline)
+    }
+
+    /// How long the response's head is waited for, once the request is sent.
+    pub(super) fn head_timeout(&self) -> Duration {
+        self.rule.timeouts.first_byte.min(self.time_left()).max(Duration::from_millis(1))
+    }
+
+    /// The number of this try over all tiers, from 1.
+    pub(super) fn attempt(&self) -> u32 {
+        self.prior_attempt.max(1) - 1 + self.tries.made
+    }
+}
+
+impl Connection {
+    /// The client's address as the socket tells it.
+    pub(super) fn peer_ip(&self) -> IpAddr {
+        self.peer.ip().to_canonical()
+    }
+}
+
+// === impl Upload ===
+
+impl Upload {
+    /// Takes a piece that came from the client; `false` when the body exceeds `limit`.
+    pub(super) fn take(&mut self, piece: &Bytes, limit: Option<u64>) -> bool {
+        self.size += piece.len() as u64;
+        if self.size > REPLAY_LIMIT as u64 {
+            self.lost = true;
+            self.kept = Vec::new();
+        } else {
+            self.kept.push(piece.clone());
+        }
+        limit.is_none_or(|limit| self.size <= limit)
+    }
+
+    /// What was taken so far, to be sent again.
+    pub(super) fn kept(&self) -> &[Bytes] {
+        &self.kept
+    }
+
+    /// Bytes taken.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn is_replayable(&self) -> bool {
+        !self.lost
+    }
+}

@@ -1,0 +1,85 @@
+//! The next endpoint for a request.
+
+use super::request::Request;
+use crate::clock;
+use crate::plan::Action;
+use crate::upstream::{Endpoint, Pool, RegionRoute};
+use lb_core::balance::stable_hash;
+use lb_core::config::model::HashOn;
+use pingora_http::RequestHeader;
+use std::sync::Arc;
+
+impl Request {
+    /// Chooses an endpoint that was not tried; `None` when there is none left.
+    pub(super) fn select(&mut self) -> Option<Arc<Endpoint>> {
+        let rule = self.rule.clone();
+        let endpoint = match &rule.action {
+            Action::Pool(pool) => self.select_in(pool.clone())?,
+            Action::Regions(route) => self.select_in_region(route)?,
+            Action::Redirect(_) => return None,
+        };
+        self.tries.made += 1;
+        self.tries.endpoints.push(endpoint.id);
+        self.tries.last = Some(endpoint.clone());
+        Some(endpoint)
+    }
+
+    fn select_in(&mut self, pool: Arc<Pool>) -> Option<Arc<Endpoint>> {
+        let (now, tried) = (clock::now(), &self.tries.endpoints);
+        let picked = clock::with_rng(|rng| pool.pick(self.hash_key, tried, now, rng));
+        self.tries.pool = Some(pool);
+        picked
+    }
+
+    /// Stays in the region that is being tried while it has replicas left, else moves to the next.
+    fn select_in_region(&mut self, route: &RegionRoute) -> Option<Arc<Endpoint>> {
+        loop {
+            let (index, made) = match self.tries.region {
+                Some(current) => current,
+                None => (self.next_region(route)?, 0),
+            };
+            let pool = route.set.regions.get(index)?.pool.clone();
+            if let Some(endpoint) = self.select_in(pool) {
+                self.tries.region = Some((index, made + 1));
+                return Some(endpoint);
+            }
+            self.tries.spent_regions.push(index);
+            self.tries.region = None;
+        }
+    }
+
+    fn next_region(&mut self, route: &RegionRoute) -> Option<usize> {
+        let spent = &self.tries.spent_regions;
+        let tried = |index: usize| spent.contains(&index);
+        clock::with_rng(|rng| route.pick(self.location, tried, rng)).map(|picked| picked.index)
+    }
+
+    /// The hash that sticky policies choose by: a header, a cookie, the path, else the client's address.
+    pub(super) fn hash(&self, on: &HashOn, head: &RequestHeader) -> u64 {
+        let header = on.header.as_ref().and_then(|name| head.headers.get(name.as_str()));
+        if let Some(value) = header {
+            return stable_hash(value.as_bytes());
+        }
+        if let Some(value) = on.cookie.as_ref().and_then(|name| cookie(head, name)) {
+            return stable_hash(value.as_bytes());
+        }
+        if on.path {
+            return stable_hash(head.uri.path().as_bytes());
+        }
+        match self.client {
+            std::net::IpAddr::V4(ip) => stable_hash(&ip.octets()),
+            std::net::IpAddr::V6(ip) => stable_hash(&ip.octets()),
+        }
+    }
+}
+
+/// The value of the cookie `name`.
+fn cookie<'a>(head: &'a RequestHeader, name: &str) -> Option<&'a str> {
+    head.headers
+        .get_all(http::header::COOKIE)
+        .iter()
+        .filter_map(|field| field.to_str().ok())
+        .flat_map(|field| field.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(key, value)| (key == name).then_some(value))
+}

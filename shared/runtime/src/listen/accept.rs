@@ -1,0 +1,182 @@
+//! Binding, and the accept loop.
+
+use super::caps::Place;
+use super::{Connection, TlsListener, h1, h2};
+use crate::client_io::ClientIo;
+use crate::worker::Worker;
+use lb_core::config::model::{Listener, Protocol};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+/// Connections that wait in the kernel.
+const BACKLOG: i32 = 4096;
+
+/// Why an address can't be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("listener \"{name}\" can't bind {address}: {source}{hint}")]
+pub struct ListenError {
+    name: String,
+    address: SocketAddr,
+    source: io::Error,
+    hint: &'static str,
+}
+
+/// A bound listener of one thread.
+#[derive(Debug)]
+pub struct BoundListener {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its address, with the port that was chosen when 0 was asked for.
+    pub address: SocketAddr,
+    socket: std::net::TcpListener,
+    h1: bool,
+    h2c: bool,
+    tls: Option<Arc<TlsListener>>,
+}
+
+/// How a listener's connections begin.
+#[derive(Clone)]
+struct Entry {
+    h1: bool,
+    h2c: bool,
+    acceptor: Option<TlsAcceptor>,
+}
+
+/// Binds a listener once for each of `threads`, by `SO_REUSEPORT`, so that the kernel spreads
+/// connections over them and no thread wakes for another's.
+///
+/// # Errors
+/// [`ListenError`] with a remedy. Nothing stays bound.
+pub fn bind(
+    listener: &Listener,
+    tls: Option<&Arc<TlsListener>>,
+    threads: usize,
+) -> Result<Vec<BoundListener>, ListenError> {
+    let protocols = listener.effective_protocols();
+    let mut address = listener.address;
+    let mut bound = Vec::with_capacity(threads);
+    for _ in 0..threads {
+        let socket = open(address, threads > 1).map_err(|source| ListenError {
+            name: listener.name.to_string(),
+            address,
+            hint: hint(&source),
+            source,
+        })?;
+        if let Ok(local) = socket.local_addr() {
+            address = local;
+        }
+        bound.push(BoundListener {
+            name: listener.name.to_string(),
+            address,
+            socket,
+            h1: protocols.contains(&Protocol::Http1),
+            h2c: protocols.contains(&Protocol::H2c),
+            tls: tls.cloned(),
+        });
+    }
+    Ok(bound)
+}
+
+/// Accepts until the process stops accepting.
+pub(crate) async fn run(worker: Arc<Worker>, listener: BoundListener) {
+    let socket = match TcpListener::from_std(listener.socket) {
+        Ok(socket) => socket,
+        Err(error) => {
+            log::error!("listener {} {}: {error}", listener.name, listener.address);
+            return;
+        }
+    };
+    let entry = Entry {
+        h1: listener.h1,
+        h2c: listener.h2c,
+        acceptor: listener.tls.map(|tls| TlsAcceptor::from(tls.config.clone())),
+    };
+    let mut closing = worker.shared.lifecycle.closing();
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = closing.reached() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => admit(&worker, &entry, stream, peer),
+            Err(error) => {
+                log::warn!("listener {}: accept: {error}", listener.name);
+                // Out of descriptors: the connection stays queued, and a pause lets others end.
+                if matches!(error.raw_os_error(), Some(23 | 24)) {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+fn admit(worker: &Arc<Worker>, entry: &Entry, stream: TcpStream, peer: SocketAddr) {
+    let shared = &worker.shared;
+    let plan = shared.plan.load();
+    let ip = peer.ip().to_canonical();
+    let place = match shared.caps.admit(ip, plan.trust.is_trusted(ip), &plan.limits) {
+        Ok(place) => place,
+        Err(full) => {
+            shared.metrics.families.connections_refused.with_label_values(&[full.label()]).inc();
+            return;
+        }
+    };
+    let _ = stream.set_nodelay(true);
+    tokio::spawn(serve(worker.clone(), entry.clone(), stream, peer, place));
+}
+
+async fn serve(
+    worker: Arc<Worker>,
+    entry: Entry,
+    stream: TcpStream,
+    peer: SocketAddr,
+    _place: Place,
+) {
+    let Some(acceptor) = entry.acceptor else {
+        let connection = Connection { peer, tls: false };
+        return h1::serve(&worker, ClientIo::plain(stream), connection, entry.h1, entry.h2c).await;
+    };
+    let limit = worker.shared.plan.load().limits.tls_handshake_timeout.get();
+    match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let connection = Connection { peer, tls: true };
+            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let io = ClientIo::tls(stream);
+            if is_h2 {
+                h2::serve(&worker, io, connection).await;
+            } else {
+                h1::serve(&worker, io, connection, entry.h1, false).await;
+            }
+        }
+        Ok(Err(error)) => log::debug!("TLS handshake with {peer}: {error}"),
+        Err(_) => log::debug!("TLS handshake with {peer}: no end within {limit:?}"),
+    }
+}
+
+fn open(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if share {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ": another process serves there; stop it or choose another port",
+        io::ErrorKind::PermissionDenied => {
+            ": ports below 1024 need CAP_NET_BIND_SERVICE; grant it or choose a higher port"
+        }
+        io::ErrorKind::AddrNotAvailable => ": no interface of this machine has the address",
+        _ => "",
+    }
+}

@@ -1,0 +1,152 @@
+//! What the data path runs by: one immutable snapshot of a configuration generation.
+//!
+//! A reload builds a new plan and swaps it in; a request keeps the plan that it began with.
+
+use crate::metrics::RouteMetrics;
+use crate::upstream::{Pool, RegionRoute, RegionSet};
+use lb_core::config::model;
+use lb_core::http::forward::Trust;
+use lb_core::retry::Rules;
+use lb_core::route::RouteTable;
+use lb_core::route::edit::HeaderPlan;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The tier of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// Chooses a region.
+    Global,
+    /// Chooses a server.
+    Regional,
+}
+
+/// Who this process is.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Its tier.
+    pub tier: Tier,
+    /// Its name, unique in the tier or region.
+    pub replica: String,
+    /// Its region, on the regional tier.
+    pub region: Option<String>,
+    /// Its name in `Via`.
+    pub pseudonym: String,
+    /// Tells one start of the process from another.
+    pub boot_id: u64,
+}
+
+/// A configuration generation at work.
+#[derive(Debug)]
+pub struct Plan {
+    /// Counts generations, from 1.
+    pub generation: u64,
+    /// Who this process is.
+    pub identity: Arc<Identity>,
+    /// Limits against clients.
+    pub limits: model::Limits,
+    /// Whose forwarding headers are believed.
+    pub trust: Trust,
+    /// Finds the route of a request: its position in `rules`.
+    pub table: RouteTable,
+    /// The routes.
+    pub rules: Vec<Arc<Rule>>,
+    /// The pools; at the global tier, those of the regions.
+    pub pools: Vec<Arc<Pool>>,
+    /// The regions, on the global tier.
+    pub regions: Option<Arc<RegionSet>>,
+    /// Where clients are, on the global tier.
+    pub geo: model::GeoSource,
+    /// Counts what no route matches.
+    pub unrouted: RouteMetrics,
+}
+
+/// A route at work.
+#[derive(Debug)]
+pub struct Rule {
+    /// The route's name.
+    pub name: String,
+    /// Where its requests go.
+    pub action: Action,
+    /// Deadlines.
+    pub timeouts: Deadlines,
+    /// Retries in one pool or region.
+    pub retry: Rules,
+    /// Size of a request body.
+    pub max_body: Option<u64>,
+    /// Prefix that `rewrite` replaces, and by what.
+    pub rewrite: Option<(String, String)>,
+    /// Replaces the `Host` field.
+    pub rewrite_host: Option<http::HeaderValue>,
+    /// Edits of the request.
+    pub request_edits: HeaderPlan,
+    /// Edits of the response.
+    pub response_edits: HeaderPlan,
+    /// Resolved metric handles.
+    pub metrics: RouteMetrics,
+}
+
+/// Where a route's requests go.
+#[derive(Debug)]
+pub enum Action {
+    /// To a pool (regional tier).
+    Pool(Arc<Pool>),
+    /// To a region (global tier).
+    Regions(RegionRoute),
+    /// Back to the client.
+    Redirect(model::Redirect),
+}
+
+/// Deadlines of a route; see [`model::Timeouts`].
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// To open a connection.
+    pub connect: Duration,
+    /// From the end of the request to the response's head, per try.
+    pub first_byte: Duration,
+    /// Between two pieces of a body.
+    pub idle: Duration,
+    /// To the response's head, over all tries.
+    pub request: Duration,
+}
+
+// === impl Tier ===
+
+impl Tier {
+    /// The `tier` label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::Regional => "regional",
+        }
+    }
+}
+
+// === impl Identity ===
+
+impl Identity {
+    /// Names a process.
+    #[must_use]
+    pub fn new(tier: Tier, replica: &str, region: Option<&str>, boot_id: u64) -> Self {
+        let place = region.map(|region| format!("{region}-")).unwrap_or_default();
+        Self {
+            tier,
+            replica: replica.to_owned(),
+            region: region.map(str::to_owned),
+            pseudonym: format!("strata-{}-{place}{replica}", tier.as_str()),
+            boot_id,
+        }
+    }
+}
+
+impl From<&model::Timeouts> for Deadlines {
+    fn from(timeouts: &model::Timeouts) -> Self {
+        Self {
+            connect: timeouts.connect.get(),
+            first_byte: timeouts.first_byte.get(),
+            idle: timeouts.idle.get(),
+            request: timeouts.request.get(),
+        }
+    }
+}
