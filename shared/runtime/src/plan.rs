@@ -5,10 +5,12 @@
 use crate::metrics::RouteMetrics;
 use crate::upstream::{Pool, RegionRoute, RegionSet};
 use lb_core::config::model;
-use lb_core::http::forward::Trust;
+use lb_core::http::forward::{Pseudonym, Trust};
+use lb_core::name::{RegionName, ReplicaName};
 use lb_core::retry::Rules;
 use lb_core::route::RouteTable;
 use lb_core::route::edit::HeaderPlan;
+use lb_core::route::target::{PrefixRewrite, RedirectPlan};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +33,7 @@ pub struct Identity {
     /// Its region, on the regional tier.
     pub region: Option<String>,
     /// Its name in `Via`.
-    pub pseudonym: String,
+    pub pseudonym: Pseudonym,
     /// Tells one start of the process from another.
     pub boot_id: u64,
 }
@@ -74,8 +76,8 @@ pub struct Rule {
     pub retry: Rules,
     /// Size of a request body.
     pub max_body: Option<u64>,
-    /// Prefix that `rewrite` replaces, and by what.
-    pub rewrite: Option<(String, String)>,
+    /// Rewrites the target.
+    pub rewrite: Option<PrefixRewrite>,
     /// Replaces the `Host` field.
     pub rewrite_host: Option<http::HeaderValue>,
     /// Edits of the request.
@@ -94,7 +96,7 @@ pub enum Action {
     /// To a region (global tier).
     Regions(RegionRoute),
     /// Back to the client.
-    Redirect(model::Redirect),
+    Redirect(RedirectPlan),
 }
 
 /// Deadlines of a route; see [`model::Timeouts`].
@@ -127,16 +129,24 @@ impl Tier {
 
 impl Identity {
     /// Names a process.
-    #[must_use]
-    pub fn new(tier: Tier, replica: &str, region: Option<&str>, boot_id: u64) -> Self {
-        let place = region.map(|region| format!("{region}-")).unwrap_or_default();
-        Self {
+    ///
+    /// # Errors
+    /// When the names can't stand in a header field; parsed names always can.
+    pub fn new(
+        tier: Tier,
+        replica: &ReplicaName,
+        region: Option<&RegionName>,
+        boot_id: u64,
+    ) -> Result<Self, http::Error> {
+        let place = region.map(|region| format!("{}-{region}", tier.as_str()));
+        let pseudonym = Pseudonym::new(place.as_deref().unwrap_or(tier.as_str()), replica)?;
+        Ok(Self {
             tier,
-            replica: replica.to_owned(),
-            region: region.map(str::to_owned),
-            pseudonym: format!("strata-{}-{place}{replica}", tier.as_str()),
+            replica: replica.to_string(),
+            region: region.map(ToString::to_string),
+            pseudonym,
             boot_id,
-        }
+        })
     }
 }
 

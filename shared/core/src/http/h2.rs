@@ -132,6 +132,9 @@ fn check_length(headers: &HeaderMap) -> Result<Option<u64>, HeadFault> {
 mod tests {
     use super::*;
 
+    /// Method, URI, fields and the fault.
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], HeadFault);
+
     const LIMITS: HeadLimits = HeadLimits {
         max_size: 1024,
         max_fields: 10,
@@ -175,7 +178,7 @@ mod tests {
         use HeadFault as F;
         let many = [("x", "1"); 11];
         let long = format!("https://a.b/{}", "x".repeat(100));
-        let cases: &[(&str, &str, &[(&str, &str)], F)] = &[
+        let cases: &[Case<'_>] = &[
             (
                 "GET",
                 "https://a.b/",

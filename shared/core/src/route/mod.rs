@@ -21,13 +21,16 @@
 //! are tried one by one. Rejected: one sorted list (slow with many routes), a radix tree (more code for
 //! the same few steps). No allocation, apart from what the regex engine caches once per thread.
 //!
-//! **Limits.** 4 Gi routes. Paths are compared as sent, see [`path`](self).
+//! **Limits.** Paths are compared as they were sent, without decoding and with their dot segments, so a
+//! route is no access control. Expressions cost time in proportion to their number on a host.
 
 mod condition;
+pub mod edit;
 mod explain;
 mod host;
 mod index;
 mod path;
+pub mod target;
 #[cfg(test)]
 mod tests;
 

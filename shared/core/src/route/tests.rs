@@ -257,3 +257,44 @@ proptest! {
         let _ = table.explain(&host, &Method::GET, &path, &HeaderMap::new());
     }
 }
+
+/// `cargo test --release -p lb-core route::tests::speed -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+#[allow(clippy::disallowed_methods, reason = "measures real time")]
+fn speed() {
+    let mut headers = HeaderMap::new();
+    headers.insert("accept", "*/*".parse().unwrap());
+    for count in [10, 1_000, 10_000] {
+        let many_hosts: Vec<String> = (0..count)
+            .map(|i| format!("h{i}.example.com /api/v{}", i % 7))
+            .collect();
+        let one_host: Vec<String> = (0..count).map(|i| format!("- /team{i}/api")).collect();
+        let wildcards: Vec<String> = (0..count).map(|i| format!("*.h{i}.example.com")).collect();
+        for (kind, routes, host, path) in [
+            ("hosts", many_hosts, "h5.example.com", "/api/v5/users/42"),
+            (
+                "prefixes",
+                one_host,
+                "www.example.com",
+                "/team5/api/users/42",
+            ),
+            (
+                "wildcards",
+                wildcards,
+                "a.b.H5.example.com:443",
+                "/users/42",
+            ),
+        ] {
+            let routes: Vec<&str> = routes.iter().map(String::as_str).collect();
+            let table = table(&routes);
+            let rounds = 1_000_000u32;
+            let start = std::time::Instant::now();
+            for _ in 0..rounds {
+                let host = std::hint::black_box(host);
+                assert_eq!(table.find(host, &Method::GET, path, &headers), Some(5));
+            }
+            println!("{count} {kind}: {:?}", start.elapsed() / rounds);
+        }
+    }
+}

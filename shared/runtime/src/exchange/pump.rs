@@ -19,7 +19,7 @@ use lb_core::retry::Failure;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::client::HttpSession as Upstream;
-use pingora_error::{BError, ErrorType};
+use pingora_error::{BError, Error, ErrorType};
 use std::time::Duration;
 
 /// Pieces of a response that are gathered into one write.
@@ -88,9 +88,7 @@ impl<'a> Pump<'a> {
             self.upload = h2.take_request_body_writer();
         }
         self.upstream.set_write_timeout(Some(self.request.rule.timeouts.idle));
-        if let Err(end) = self.replay().await {
-            return end;
-        }
+        self.replay().await;
         loop {
             self.set_read_timeout();
             let end = match self.next_event().await {
@@ -130,15 +128,17 @@ impl<'a> Pump<'a> {
     }
 
     /// Sends what earlier tries took from the client, and the end of the body when it is known.
-    async fn replay(&mut self) -> Result<(), TryEnd> {
-        let kept = self.request.body.kept().to_vec();
-        for piece in kept {
+    async fn replay(&mut self) {
+        for piece in self.request.body.kept().to_vec() {
             self.send(piece).await;
+            while !self.pending.is_empty() && !self.upload_broken {
+                let sent = send_some(&mut self.upload, &mut self.pending).await;
+                self.upload_broken |= sent.is_err();
+            }
         }
         if self.request.body.complete {
             self.finish_upload().await;
         }
-        Ok(())
     }
 
     async fn on_body(&mut self, piece: Option<Bytes>) -> Option<TryEnd> {
@@ -169,21 +169,13 @@ impl<'a> Pump<'a> {
         None
     }
 
-    /// Hands a piece on. Over HTTP/2 it may wait for the window, beside the response.
+    /// Hands a piece on. Over HTTP/2 it then waits for the window, beside the response.
     async fn send(&mut self, piece: Bytes) {
         if self.upload_broken {
             return;
         }
         if self.upload.is_some() {
             self.pending = piece;
-            // A retry's kept pieces go out one after the other; live ones are awaited in the loop.
-            if !self.request.body.complete && self.head.is_none() && self.request.tries.made == 1 {
-                return;
-            }
-            while !self.pending.is_empty() && !self.upload_broken {
-                let sent = send_some(&mut self.upload, &mut self.pending).await;
-                self.upload_broken |= sent.is_err();
-            }
             return;
         }
         if self.tunnel
@@ -228,16 +220,14 @@ impl<'a> Pump<'a> {
             if let HttpTask::Header(head, _) = &mut task {
                 let status = head.status.as_u16();
                 if status >= 200 || status == 101 {
-                    match response_head::judge(self.request, head) {
-                        Err(end) => return Some(end),
-                        Ok(()) => self.begin_response(status),
+                    if let Err(end) = response_head::judge(self.session, self.request, head) {
+                        return Some(end);
                     }
+                    self.begin_response(status);
                 } else if self.session.req_header().version == http::Version::HTTP_10 {
                     return None;
                 }
-                if let Err(end) = response_head::prepare(self.session, self.request, head) {
-                    return Some(end);
-                }
+                response_head::prepare(self.session, self.request, head);
             }
             let last = task.is_end();
             tasks.push(task);
@@ -325,9 +315,9 @@ async fn next_task(upstream: &mut Upstream) -> Result<HttpTask, BError> {
             if h2.response_header().is_none() {
                 h2.read_response_header().await?;
                 let end = h2.check_response_end_or_error()?;
-                let head = h2.response_header().cloned().unwrap_or_else(|| {
-                    pingora_http::ResponseHeader::build_no_case(502, None).unwrap_or_else(|_| unreachable!("502 is a status"))
-                });
+                let Some(head) = h2.response_header().cloned() else {
+                    return Err(Error::explain(ErrorType::InvalidH2, "a response without a head"));
+                };
                 return Ok(HttpTask::Header(Box::new(head), end));
             }
             match h2.read_response_body().await? {

@@ -5,9 +5,9 @@ use crate::listen::Connection;
 use crate::plan::{Action, Plan, Rule};
 use crate::upstream::{Endpoint, Pool};
 use bytes::Bytes;
+use http::HeaderValue;
 use lb_core::balance::EndpointId;
 use lb_core::config::model::Location;
-use lb_core::http::forward::RequestId;
 use lb_core::http::tier::Priority;
 use lb_core::reason::Reason;
 use lb_core::retry::{Facts, Failure, Verdict};
@@ -29,7 +29,7 @@ pub(crate) struct Request {
     pub(super) client: IpAddr,
     /// The peer's forwarding headers are believed.
     pub(super) trusted: bool,
-    pub(super) id: RequestId,
+    pub(super) id: HeaderValue,
     pub(super) priority: Priority,
     /// Tries that tiers before this one made.
     pub(super) prior_attempt: u32,
@@ -70,6 +70,8 @@ pub(super) struct Tries {
 /// Where the time went.
 #[derive(Default, Clone, Copy)]
 pub(super) struct Times {
+    /// When the last try was sent.
+    pub(super) sent: Instant,
     /// Opening the last connection.
     pub(super) connect: Duration,
     /// From sending the last try to its response's head.
@@ -82,7 +84,7 @@ pub(super) struct Times {
 pub(super) struct Admitted {
     pub(super) client: IpAddr,
     pub(super) trusted: bool,
-    pub(super) id: RequestId,
+    pub(super) id: HeaderValue,
     pub(super) priority: Priority,
     pub(super) prior_attempt: u32,
     pub(super) time_left: Option<Duration>,
@@ -170,6 +172,20 @@ impl Request {
     /// The time that is left for the whole request.
     pub(super) fn time_left(&self) -> Duration {
         clock::now().until(self.deadline)
+    }
+
+    /// The client has sent the whole body. A request with a body is timed from here on: until now the
+    /// client set the pace.
+    pub(super) fn body_ended(&mut self) {
+        self.body.complete = true;
+        if self.body.size > 0 {
+            self.deadline = self.deadline.max(clock::now() + self.rule.timeouts.request);
+        }
+    }
+
+    /// The response's head has arrived.
+    pub(super) fn head_arrived(&mut self) {
+        self.times.first_byte = clock::now().since(self.times.sent);
     }
 
     /// How long the response's head is waited for, once the request is sent.

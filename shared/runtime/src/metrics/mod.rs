@@ -53,6 +53,11 @@ impl Metrics {
         }
     }
 
+    /// Counts a request that was refused before it had a route, by the fault's label.
+    pub fn reject_as(&self, label: &str) {
+        self.families.rejected.with_label_values(&[label]).inc();
+    }
+
     /// All families in Prometheus' text format 0.0.4.
     #[must_use]
     pub fn render(&self) -> String {

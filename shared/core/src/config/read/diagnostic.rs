@@ -5,58 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::code::Code;
 use super::path::Path;
+use super::render::{digits, snippet};
 use super::source::{Source, Span};
 
 /// At most this many faults are kept; the rest is counted.
 const SHOWN: usize = 100;
-/// At most this many characters of a source line are shown around a fault.
-const WINDOW: usize = 100;
-
-/// What kind of fault it is. The name (kebab-case) is stable: programs may match on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Code {
-    /// The file is not UTF-8.
-    Encoding,
-    /// The file is not YAML, or uses a part of YAML that is not supported.
-    Syntax,
-    /// The file is larger, deeper or more repetitive than is allowed.
-    TooLarge,
-    /// A mapping holds the same key twice.
-    DuplicateKey,
-    /// A key that is not known at this place.
-    UnknownKey,
-    /// A key that must be there and is not.
-    MissingKey,
-    /// A value of another type than expected.
-    WrongType,
-    /// A value that is none of the allowed ones.
-    NotAllowed,
-    /// A number that is too small or too large.
-    OutOfRange,
-    /// A text, list or mapping that is too short or too long.
-    WrongLength,
-    /// A text that is not of the expected form.
-    BadFormat,
-    /// A value that its type refuses for another reason.
-    Invalid,
-    /// A name that nothing in the document has.
-    UnknownName,
-    /// A name, address or other identity that is used twice.
-    DuplicateName,
-    /// Two settings that contradict each other.
-    Conflict,
-    /// A setting that can never have an effect.
-    Unreachable,
-    /// A setting that is not safe without an explicit switch.
-    Insecure,
-    /// A setting that this program does not support.
-    Unsupported,
-    /// A file named by the document cannot be used.
-    BadFile,
-}
 
 /// Which half of a mapping's entry a fault points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,42 +55,6 @@ pub struct Faults {
     faults: Vec<Diagnostic>,
     /// How many faults were found beyond those that are listed.
     omitted: usize,
-}
-
-// === impl Code ===
-
-impl Code {
-    /// The stable name, such as `unknown-key`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Code::Encoding => "encoding",
-            Code::Syntax => "syntax",
-            Code::TooLarge => "too-large",
-            Code::DuplicateKey => "duplicate-key",
-            Code::UnknownKey => "unknown-key",
-            Code::MissingKey => "missing-key",
-            Code::WrongType => "wrong-type",
-            Code::NotAllowed => "not-allowed",
-            Code::OutOfRange => "out-of-range",
-            Code::WrongLength => "wrong-length",
-            Code::BadFormat => "bad-format",
-            Code::Invalid => "invalid",
-            Code::UnknownName => "unknown-name",
-            Code::DuplicateName => "duplicate-name",
-            Code::Conflict => "conflict",
-            Code::Unreachable => "unreachable",
-            Code::Insecure => "insecure",
-            Code::Unsupported => "unsupported",
-            Code::BadFile => "bad-file",
-        }
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 // === impl Diagnostic ===
@@ -283,43 +202,3 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
-
-/// User text as it may stand in a message: quoted, short, and without control characters.
-pub(super) fn quote(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut short: String = text.chars().take(LONGEST).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    format!("{short:?}")
-}
-
-fn digits(line: usize) -> usize {
-    line.to_string().len()
-}
-
-/// The line and a caret line, both behind a gutter. Long lines are cut to a window; control characters
-/// are replaced, so that a file cannot drive the reader's terminal. Characters two cells wide shift the
-/// caret: their width depends on the terminal.
-fn snippet(text: &str, line: usize, column: usize, len: usize) -> String {
-    let first = if column + len.min(WINDOW / 2) > WINDOW {
-        column - WINDOW / 2
-    } else {
-        0
-    };
-    let visible = |c: char| match c {
-        '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        c => c,
-    };
-    let mut shown: String = text.chars().skip(first).take(WINDOW).map(visible).collect();
-    if text.chars().nth(first + WINDOW).is_some() {
-        shown.push('…');
-    }
-    let lead = if first > 0 { "…" } else { "" };
-    let indent = " ".repeat(column - 1 - first + lead.chars().count());
-    let carets = "^".repeat(len.min((first + WINDOW + 1).saturating_sub(column)).max(1));
-    let margin = " ".repeat(digits(line));
-    format!("{line} | {lead}{shown}\n{margin} | {indent}{carets}").replace(" \n", "\n")
-}

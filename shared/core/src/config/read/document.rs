@@ -1,6 +1,7 @@
 //! A document that was read, kept so that later checks can point into it.
 
-use super::diagnostic::{Code, Diagnostic, Place};
+use super::code::Code;
+use super::diagnostic::{Diagnostic, Place};
 use super::path::Path;
 use super::source::Source;
 use super::tree::Item;

@@ -1,6 +1,6 @@
 //! What was expected and what was found, in words.
 
-use super::diagnostic::quote;
+use super::render::quote;
 use super::shape::{Id, Shape, Shapes};
 use super::source::{Source, Span};
 use super::tree::{Item, Kind};
@@ -106,8 +106,14 @@ fn describe(shapes: &Shapes, id: Id, depth: usize) -> String {
     }
 }
 
-/// "a duration", "an ip", "a byte size".
+/// "a duration", "an IP address", "a byte size".
 fn article(format: &str) -> String {
+    match format {
+        "ip" => return "an IP address".to_owned(),
+        "ipv4" => return "an IPv4 address".to_owned(),
+        "ipv6" => return "an IPv6 address".to_owned(),
+        _ => {}
+    }
     let article = if format.starts_with(['a', 'e', 'i', 'o']) {
         "an"
     } else {

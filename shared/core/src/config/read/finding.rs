@@ -1,6 +1,7 @@
 //! Faults as they are collected, before they are placed and rendered.
 
-use super::diagnostic::{Code, Diagnostic, Faults};
+use super::code::Code;
+use super::diagnostic::{Diagnostic, Faults};
 use super::path::Path;
 use super::source::{Source, Span};
 

@@ -21,15 +21,9 @@ impl Formats {
     #[must_use]
     pub fn new() -> Self {
         Formats(vec![
-            ("ip", |text| {
-                parses::<IpAddr>(text, "an IP address such as 10.0.0.1 or ::1")
-            }),
-            ("ipv4", |text| {
-                parses::<Ipv4Addr>(text, "an IPv4 address such as 10.0.0.1")
-            }),
-            ("ipv6", |text| {
-                parses::<Ipv6Addr>(text, "an IPv6 address such as ::1")
-            }),
+            ("ip", |text| parses::<IpAddr>(text, "10.0.0.1 or ::1")),
+            ("ipv4", |text| parses::<Ipv4Addr>(text, "10.0.0.1")),
+            ("ipv6", |text| parses::<Ipv6Addr>(text, "::1")),
         ])
     }
 
@@ -69,5 +63,5 @@ impl FromIterator<(&'static str, Check)> for Formats {
 fn parses<T: std::str::FromStr>(text: &str, expected: &str) -> Result<(), String> {
     text.parse::<T>()
         .map(drop)
-        .or_else(|_| Err(format!("expected {expected}")))
+        .map_err(|_reason| format!("expected something like {expected}"))
 }

@@ -8,31 +8,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as Marks, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, Tag};
 
-use super::diagnostic::{Code, quote};
+use super::bounds;
+use super::code::Code;
 use super::finding::{Finding, Findings};
+use super::open::{Body, Frame, OpenMap, Sized};
 use super::path::{Key, Path, Step};
+use super::render::quote;
 use super::scalar;
 use super::source::{Source, Span};
-use super::syntax;
-use super::tree::{Entry, Item, Kind};
+use super::tree::{Item, Kind};
 
-/// Largest document, in bytes: some 100,000 servers with ten settings each.
-pub(super) const MAX_BYTES: usize = 16 << 20;
-/// Deepest nesting of lists and mappings; configuration has less than ten.
-pub(super) const MAX_DEPTH: usize = 64;
-/// Most values after aliases are expanded. Each 64 bytes of text count as one more.
-pub(super) const MAX_ITEMS: usize = 2_000_000;
+/// How many different keys are remembered to share their text.
+const SHARED_KEYS: usize = 1000;
 
 /// Reads the one document of `source`. Faults that do not stop the reading go to `findings`.
 pub(super) fn load(source: &Source, findings: &mut Findings) -> Result<Item, Box<Finding>> {
+    if let Some(finding) = bounds::refuse(source) {
+        return Err(Box::new(finding));
+    }
     let mut loader = Loader {
         findings,
         frames: Vec::new(),
         anchors: BTreeMap::new(),
         total: 0,
         root: None,
+        keys: BTreeSet::new(),
     };
     for event in Parser::new_from_str(source.text()) {
         match event {
@@ -49,48 +51,20 @@ pub(super) fn load(source: &Source, findings: &mut Findings) -> Result<Item, Box
     ))
 }
 
-/// A finished value, with what it counts and how deep it is.
-#[derive(Clone)]
-struct Sized {
-    item: Item,
-    cost: usize,
-    height: usize,
-}
-
-/// A list or mapping that is still open.
-struct Frame {
-    span: Span,
-    anchor: usize,
-    cost: usize,
-    height: usize,
-    body: Body,
-}
-
-enum Body {
-    List(Vec<Item>),
-    Map(OpenMap),
-}
-
-#[derive(Default)]
-struct OpenMap {
-    entries: Vec<Entry>,
-    seen: BTreeMap<Arc<str>, Span>,
-    /// The key whose value comes next.
-    key: Option<(Arc<str>, Span)>,
-    /// Whether `key` is the merge key `<<`.
-    merging: bool,
-    merged: Vec<Item>,
-}
-
-struct Loader<'a> {
-    findings: &'a mut Findings,
-    frames: Vec<Frame>,
+/// A document that is being read.
+pub(super) struct Loader<'a> {
+    pub(super) findings: &'a mut Findings,
+    pub(super) frames: Vec<Frame>,
     anchors: BTreeMap<usize, Sized>,
-    total: usize,
+    /// What the values so far count, with aliases expanded.
+    pub(super) total: usize,
     root: Option<Sized>,
+    /// Keys that were met: most are met again, and share their text.
+    keys: BTreeSet<Arc<str>>,
 }
 
-type Outcome = Result<(), Box<Finding>>;
+/// Whether the reading can go on.
+pub(super) type Outcome = Result<(), Box<Finding>>;
 
 // === impl Loader ===
 
@@ -125,14 +99,8 @@ impl Loader<'_> {
         span: Span,
     ) -> Outcome {
         self.charge(1 + text.len() / 64, span)?;
-        if let Some(map) = self.awaiting_key() {
-            map.merging = text == "<<" && style == ScalarStyle::Plain;
-            map.key = Some((text.into(), span));
-            if anchor != 0 {
-                let hint = "put the anchor on a value".to_owned();
-                return Err(self.fatal(span, Code::Syntax, "a key cannot carry an anchor", hint));
-            }
-            return Ok(());
+        if self.awaiting_key().is_some() {
+            return self.on_key(text, style, anchor, span);
         }
         let kind = scalar::resolve(text, style, tag).unwrap_or_else(|reason| {
             self.fault(
@@ -149,6 +117,26 @@ impl Loader<'_> {
             height: 0,
         };
         self.finish(sized, anchor);
+        Ok(())
+    }
+
+    fn on_key(&mut self, text: &str, style: ScalarStyle, anchor: usize, span: Span) -> Outcome {
+        if anchor != 0 {
+            let hint = "put the anchor on a value".to_owned();
+            return Err(self.fatal(span, Code::Syntax, "a key cannot carry an anchor", hint));
+        }
+        let key = self
+            .keys
+            .get(text)
+            .map_or_else(|| Arc::from(text), Arc::clone);
+        if self.keys.len() < SHARED_KEYS {
+            self.keys.insert(Arc::clone(&key));
+        }
+        if let Some(map) = self.awaiting_key() {
+            map.merging = text == "<<" && style == ScalarStyle::Plain;
+            map.key = Some((key, span));
+            map.first.get_or_insert(span);
+        }
         Ok(())
     }
 
@@ -178,8 +166,7 @@ impl Loader<'_> {
 
     fn open(&mut self, span: Span, anchor: usize, tag: Option<&Tag>, body: Body) -> Outcome {
         if self.awaiting_key().is_some() {
-            let hint =
-                "if this is a template such as {{ name }}, fill it in first or put it in quotes";
+            let hint = "put a text that begins with { or [ in quotes";
             return Err(self.fatal(span, Code::Syntax, "a key must be text", hint.to_owned()));
         }
         self.charge(1, span)?;
@@ -197,8 +184,11 @@ impl Loader<'_> {
                 Some("remove the tag".to_owned()),
             );
         }
+        // The mark of a bracket takes in the blanks behind it.
+        let bare = anchor == 0 && tag.is_none() && !span.is_empty();
+        let end = if bare { span.start + 1 } else { span.end };
         self.frames.push(Frame {
-            span,
+            span: Span { end, ..span },
             anchor,
             cost: 1,
             height: 0,
@@ -221,9 +211,12 @@ impl Loader<'_> {
         let kind = match body {
             Body::List(items) => Kind::List(items.into()),
             Body::Map(map) => {
-                let entries = self.merge(map);
-                if let (true, Some(first)) = (span.is_empty(), entries.first()) {
-                    span = first.key_span;
+                span = map.first.filter(|_| span.is_empty()).unwrap_or(span);
+                let (entries, misplaced) = map.close();
+                for span in misplaced {
+                    let hint = "write `<<: *name`, where &name marks a mapping".to_owned();
+                    let reason = "only a mapping can be merged".to_owned();
+                    self.fault(span, Code::Syntax, reason, Some(hint));
                 }
                 Kind::Map(entries.into())
             }
@@ -266,40 +259,6 @@ impl Loader<'_> {
         }
     }
 
-    /// The entries of a mapping with those of its merge keys, which never override its own.
-    fn merge(&mut self, map: OpenMap) -> Vec<Entry> {
-        let OpenMap {
-            mut entries,
-            merged,
-            ..
-        } = map;
-        if merged.is_empty() {
-            return entries;
-        }
-        let mut present: BTreeSet<Arc<str>> = entries.iter().map(|e| Arc::clone(&e.key)).collect();
-        for item in merged {
-            let parts = match &item.kind {
-                Kind::List(items) => items.to_vec(),
-                _ => vec![item],
-            };
-            for part in parts {
-                let Kind::Map(added) = &part.kind else {
-                    let hint = "write `<<: *name`, where &name marks a mapping".to_owned();
-                    let reason = "only a mapping can be merged";
-                    self.fault(part.span, Code::Syntax, reason.to_owned(), Some(hint));
-                    continue;
-                };
-                entries.extend(
-                    added
-                        .iter()
-                        .filter(|e| present.insert(Arc::clone(&e.key)))
-                        .cloned(),
-                );
-            }
-        }
-        entries
-    }
-
     fn awaiting_key(&mut self) -> Option<&mut OpenMap> {
         match self.frames.last_mut() {
             Some(Frame {
@@ -308,91 +267,6 @@ impl Loader<'_> {
             }) if map.key.is_none() => Some(map),
             _ => None,
         }
-    }
-
-    fn charge(&mut self, cost: usize, span: Span) -> Outcome {
-        self.total = self.total.saturating_add(cost);
-        if self.total <= MAX_ITEMS {
-            return Ok(());
-        }
-        let reason = format!("the document has more than {MAX_ITEMS} values with aliases expanded");
-        Err(self.fatal(
-            span,
-            Code::TooLarge,
-            reason,
-            "use fewer aliases of aliases".to_owned(),
-        ))
-    }
-
-    fn deepen(&mut self, height: usize, span: Span) -> Outcome {
-        if self.frames.len() + height <= MAX_DEPTH {
-            return Ok(());
-        }
-        let reason = format!("lists and mappings are nested more than {MAX_DEPTH} deep");
-        Err(self.fatal(
-            span,
-            Code::TooLarge,
-            reason,
-            "check brackets and indentation".to_owned(),
-        ))
-    }
-
-    fn fault(&mut self, span: Span, code: Code, reason: String, hint: Option<String>) {
-        self.findings
-            .push(Finding::new(span, self.path(), code, reason).hint(hint));
-    }
-
-    fn fatal(
-        &self,
-        span: Span,
-        code: Code,
-        reason: impl Into<String>,
-        hint: String,
-    ) -> Box<Finding> {
-        Box::new(Finding::new(span, self.path(), code, reason).hint(hint))
-    }
-
-    fn syntax(&self, source: &Source, error: &ScanError) -> Finding {
-        syntax::explain(source, error, self.path())
-    }
-
-    fn path(&self) -> Path {
-        Path::from_steps(&self.steps())
-    }
-
-    fn steps(&self) -> Vec<Step> {
-        let step = |frame: &Frame| match &frame.body {
-            Body::List(items) => Some(Step::Index(items.len())),
-            Body::Map(map) => map
-                .key
-                .as_ref()
-                .map(|(key, _)| Step::Key(Key::Text(key.clone()))),
-        };
-        self.frames.iter().filter_map(step).collect()
-    }
-}
-
-// === impl OpenMap ===
-
-impl OpenMap {
-    /// Adds the value of the current key. A key that is there already keeps its first value, and comes
-    /// back with its place and that of the first.
-    fn add(&mut self, value: Item) -> Option<(Arc<str>, Span, Span)> {
-        let (key, key_span) = self.key.take()?;
-        if std::mem::take(&mut self.merging) {
-            self.merged.push(value);
-            return None;
-        }
-        if let Some(first) = self.seen.get(&key) {
-            return Some((key, key_span, *first));
-        }
-        self.seen.insert(Arc::clone(&key), key_span);
-        self.entries.push(Entry {
-            key,
-            key_span,
-            value,
-        });
-        None
     }
 }
 

@@ -25,10 +25,12 @@
 //! key is a fault, as the last one would silently win. An empty value where settings are optional
 //! (`limits:`) counts as absent.
 //!
-//! **Limits.** 16 MiB, 64 levels, 2,000,000 values with aliases expanded; 100 faults are listed and the
+//! **Limits.** 16 MiB, 64 levels, 2,000,000 values with aliases expanded, 3,000,000 commas, colons and
+//! brackets; 100 faults are listed and the
 //! others counted. A syntax fault ends the reading, since what follows it would be a guess. Aliases of
 //! serde (`#[serde(alias)]`) are not in a schema, so they are unknown keys here. Keywords that `schemars`
-//! does not derive are not checked by the walk.
+//! does not derive are not checked by the walk; `#[schemars(range)]` on a field of a wrapper type is one
+//! that it drops in silence, so a range belongs on the wrapped field.
 //!
 //! **Source.** YAML 1.2.2 (yaml.org/spec/1.2.2), chapters 7, 8 and 10.3; JSON Schema 2020-12.
 
@@ -38,13 +40,20 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
+mod bounds;
+mod code;
+mod compile;
 mod diagnostic;
 mod document;
 mod expect;
 mod finding;
 mod formats;
 mod load;
+mod load_report;
+mod open;
 mod path;
+mod render;
+mod rules;
 mod scalar;
 mod shape;
 mod source;
@@ -53,20 +62,21 @@ mod syntax;
 mod tree;
 mod union;
 mod walk;
+mod walk_object;
 mod walk_scalar;
 mod walk_union;
 
 #[cfg(test)]
 mod tests;
 
-pub use diagnostic::{Code, Diagnostic, Faults, Place};
+pub use code::Code;
+pub use diagnostic::{Diagnostic, Faults, Place};
 pub use document::Document;
 pub use formats::{Check, Formats};
 pub use path::Path;
 pub use suggest::suggest;
 
 use finding::{Finding, Findings};
-use shape::Shapes;
 use source::{Source, Span};
 use walk::{At, Walk};
 
@@ -78,7 +88,7 @@ pub fn read<T>(file: &str, text: &str, formats: &Formats) -> Result<(T, Document
 where
     T: DeserializeOwned + JsonSchema,
 {
-    if text.len() > load::MAX_BYTES {
+    if text.len() > bounds::MAX_BYTES {
         return Err(too_large(file, text.len()));
     }
     let source = Source::new(file, text);
@@ -87,7 +97,7 @@ where
         Ok(root) => root,
         Err(finding) => return Err(findings.with_last(*finding, &source)),
     };
-    let shapes = Shapes::compile(&schema::<T>());
+    let shapes = compile::compile(&schema::<T>());
     let mut walk = Walk::new(&source, &shapes, formats, findings);
     let value = walk.check(
         At {
@@ -113,7 +123,7 @@ where
 pub fn utf8<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Faults> {
     std::str::from_utf8(bytes).map_err(|error| {
         let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let text = String::from_utf8_lossy(valid.get(..load::MAX_BYTES).unwrap_or(valid));
+        let text = String::from_utf8_lossy(valid.get(..bounds::MAX_BYTES).unwrap_or(valid));
         let source = Source::new(file, &format!("{text}\u{fffd}"));
         let at = text.trim_start_matches('\u{feff}').chars().count();
         let reason = "the file is not UTF-8 text from here on";
@@ -162,7 +172,7 @@ fn refused(document: &Document, error: &serde_path_to_error::Error<serde_json::E
 fn too_large(file: &str, bytes: usize) -> Faults {
     let reason = format!(
         "the file has {bytes} bytes; at most {} are read",
-        load::MAX_BYTES
+        bounds::MAX_BYTES
     );
     let finding = Finding::new(Span::default(), Path::root(), Code::TooLarge, reason);
     Findings::default().with_last(finding, &Source::new(file, ""))

@@ -25,12 +25,12 @@ pub(super) fn resolve(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Resu
         Some("float") => matches!(resolved, Kind::Int(_) | Kind::Float(_)),
         Some("bool") => matches!(resolved, Kind::Bool(_)),
         Some("null") => matches!(resolved, Kind::Null),
-        _ => return Err(format!("the tag {tag} is not supported")),
+        _ => return Err(format!("the tag {} is not supported", shown(tag))),
     };
     if fits {
         Ok(resolved)
     } else {
-        Err(format!("the text does not fit its tag {tag}"))
+        Err(format!("the text does not fit its tag {}", shown(tag)))
     }
 }
 
@@ -38,7 +38,7 @@ pub(super) fn resolve(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Resu
 pub(super) fn collection_tag(tag: &Tag, own: &str) -> Result<(), String> {
     match tag_name(tag) {
         Some(name) if name == own || name == "str" && tag.handle == "!" => Ok(()),
-        _ => Err(format!("the tag {tag} is not supported")),
+        _ => Err(format!("the tag {} is not supported", shown(tag))),
     }
 }
 
@@ -49,6 +49,16 @@ fn tag_name(tag: &Tag) -> Option<&str> {
     } else {
         (tag.suffix.is_empty() && tag.handle == "!").then_some("str")
     }
+}
+
+/// The tag as it is commonly written.
+fn shown(tag: &Tag) -> String {
+    let handle = if tag.is_yaml_core_schema() {
+        "!!"
+    } else {
+        &tag.handle
+    };
+    format!("{handle}{}", tag.suffix)
 }
 
 fn plain(text: &str) -> Kind {

@@ -87,9 +87,14 @@ impl Source {
         (line, (at - start) as usize + 1)
     }
 
+    /// The character at which a line (from 1) starts.
+    pub(super) fn start(&self, line: usize) -> Option<u32> {
+        self.lines.get(line.checked_sub(1)?).copied()
+    }
+
     /// The text of a line (from 1) without its line break; empty when there is no such line.
     pub(super) fn line(&self, line: usize) -> &str {
-        let Some(&start) = line.checked_sub(1).and_then(|index| self.lines.get(index)) else {
+        let Some(start) = self.start(line) else {
             return "";
         };
         let end = self.lines.get(line).copied().unwrap_or(self.chars);

@@ -6,7 +6,7 @@
 
 use saphyr_parser::ScanError;
 
-use super::diagnostic::Code;
+use super::code::Code;
 use super::finding::Finding;
 use super::path::Path;
 use super::source::{Source, Span};
@@ -55,13 +55,13 @@ const TABLE: &[(&str, &str, &str)] = &[
     ),
     (
         "expected ',' or ']'",
-        "the list in [ ] is not closed",
-        "add `]`, or a comma between entries",
+        "a comma or `]` is missing here",
+        "put a comma between entries; close the list with `]`",
     ),
     (
         "expected ',' or '}'",
-        "the mapping in { } is not closed",
-        "add `}`, or a comma between entries",
+        "a comma or `}` is missing here",
+        "put a comma between entries; close the mapping with `}`",
     ),
     (
         "indentation in flow construct",
@@ -120,18 +120,63 @@ const TABLE: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The finding for what stopped the parser.
-pub(super) fn explain(source: &Source, error: &ScanError, path: Path) -> Finding {
+/// For a key that the parser took for the rest of the text above it.
+const CONTINUED: (&str, &str) = (
+    "this line continues the text of the line above",
+    "check its indentation, and that the line above is `key: value`",
+);
+
+/// For a bracket whose end is missed on a later line.
+const UNCLOSED: (&str, &str) = (
+    "this bracket is not closed",
+    "close it; what is inside must be indented and have commas between",
+);
+
+/// The finding for what stopped the parser. `bracket` is the innermost one that is open.
+pub(super) fn explain(
+    source: &Source,
+    error: &ScanError,
+    path: Path,
+    bracket: Option<Span>,
+) -> Finding {
     let at = error.marker().index();
     let span = Span::new(at, at + 1);
     let known = TABLE.iter().find(|(part, ..)| error.info().contains(part));
-    let Some((_, reason, hint)) = known else {
+    let Some(&(part, reason, hint)) = known else {
         let reason = format!("this is not YAML: {}", error.info());
         return Finding::new(span, path, Code::Syntax, reason);
     };
-    // The parser stands behind the tab when it complains.
-    let before = Span::new(at.saturating_sub(1), at);
-    let behind_tab = error.info().contains("tab") && source.slice(before) == "\t";
-    let span = if behind_tab { before } else { span };
-    Finding::new(span, path, Code::Syntax, *reason).hint((*hint).to_owned())
+    let (span, reason, hint) = match part {
+        "tab" => (tab(source, span).unwrap_or(span), reason, hint),
+        "mapping values are not allowed" if continues(source, span) => {
+            (span, CONTINUED.0, CONTINUED.1)
+        }
+        "expected ',' or ']'" | "expected ',' or '}'" | "indentation in flow construct" => {
+            // On another line than its bracket, the parser only stumbles over what follows the slip.
+            let bracket = bracket.filter(|open| source.place(open.start).0 < error.marker().line());
+            bracket.map_or((span, reason, hint), |open| (open, UNCLOSED.0, UNCLOSED.1))
+        }
+        _ => (span, reason, hint),
+    };
+    Finding::new(span, path, Code::Syntax, reason).hint(hint.to_owned())
+}
+
+/// The first tab in the indentation of the line at `span` or of one below it, where the parser stands
+/// at the value before.
+fn tab(source: &Source, span: Span) -> Option<Span> {
+    let (line, _) = source.place(span.start);
+    (line..line + 3).find_map(|line| {
+        let text = source.line(line);
+        let indent = text.chars().take_while(|c| c.is_whitespace());
+        let at = indent.enumerate().find(|&(_, c)| c == '\t')?.0;
+        let start = source.start(line)? as usize;
+        Some(Span::new(start + at, start + at + 1))
+    })
+}
+
+/// Whether the colon at `span` is the first of its line, so that the line above is what swallowed it.
+fn continues(source: &Source, span: Span) -> bool {
+    let (line, column) = source.place(span.start);
+    let before: String = source.line(line).chars().take(column - 1).collect();
+    line > 1 && !before.contains(": ")
 }

@@ -2,12 +2,16 @@
 
 use serde_json::Value;
 
-use super::diagnostic::{Code, quote};
+use super::code::Code;
 use super::expect;
+use super::render::quote;
 use super::shape::{Id, Range, Shape, Text};
 use super::suggest::suggest;
 use super::tree::{Kind, int_to_json};
 use super::walk::{At, Walk};
+
+/// A hint, and a text to write instead.
+type Advice = (Option<String>, Option<String>);
 
 // === impl Walk ===
 
@@ -112,19 +116,20 @@ impl Walk<'_> {
         );
         let (hint, suggestion) = self.advice(at, self.shapes.get(id));
         let finding = self.finding(at, Code::WrongType, reason);
-        self.fault(finding.hint(hint.map(str::to_owned)).suggest(suggestion));
+        self.fault(finding.hint(hint).suggest(suggestion));
         Value::Null
     }
 
-    fn advice(&self, at: At<'_>, shape: &Shape) -> (Option<&'static str>, Option<String>) {
-        let written = || expect::written(at.item.span, self.source);
+    /// What to do, and what to write instead.
+    fn advice(&self, at: At<'_>, shape: &Shape) -> Advice {
+        let say = |hint: &str| (Some(hint.to_owned()), None);
         match (shape, &at.item.kind) {
-            (_, Kind::Null) => (Some("write a value, or remove the line"), None),
+            (_, Kind::Null) => say("write a value, or remove the line"),
             (Shape::Bool, Kind::Text(text)) => boolean_advice(text),
             (Shape::Integer { .. } | Shape::Number(_), Kind::Text(text)) => {
                 let number = text.parse::<f64>().is_ok_and(f64::is_finite);
                 (
-                    number.then_some("remove the quotes"),
+                    number.then(|| "remove the quotes".to_owned()),
                     number.then(|| text.to_string()),
                 )
             }
@@ -133,49 +138,71 @@ impl Walk<'_> {
                 (None, whole.then(|| format!("{value:.0}")))
             }
             (Shape::Text(rules), Kind::Int(_) | Kind::Float(_) | Kind::Bool(_)) => {
-                let check = rules
-                    .format
-                    .as_deref()
-                    .and_then(|name| self.formats.get(name));
-                let fits = check.is_none_or(|check| check(&written()).is_ok());
-                let hint = if fits {
-                    "put it in quotes"
-                } else {
-                    "a bare number or word is not enough here"
-                };
-                (Some(hint), fits.then(|| format!("{:?}", written())))
+                self.text_advice(at, rules)
             }
-            (Shape::List(_), Kind::Map(_)) => (Some("begin each entry with `- `"), None),
-            (Shape::List(_), Kind::Text(text)) if text.len() > 60 || text.contains('\n') => {
-                (Some("begin each entry with `- `"), None)
-            }
-            (Shape::List(_), Kind::Text(text)) => (
-                Some("put it in brackets to make it a list"),
-                Some(format!("[{text:?}]")),
-            ),
-            (Shape::List(_), _) => (
-                Some("put it in brackets to make it a list"),
-                Some(format!("[{}]", written())),
-            ),
+            (Shape::List(_), Kind::Map(_)) => say("begin each entry with `- `"),
+            (Shape::List(_), _) => self.list_advice(at),
             (Shape::Object(_) | Shape::Internal { .. }, Kind::List(_)) => {
-                (Some("write `key: value` lines without `- `"), None)
+                say("write `key: value` lines without `- `")
             }
             (Shape::Object(_) | Shape::Internal { .. }, Kind::Text(text)) if text.contains(':') => {
-                (Some("put a space behind the colon"), None)
+                say("put a space behind the colon")
+            }
+            (Shape::Union { branches, .. }, _) => {
+                let branches = branches.iter().map(|&branch| self.shapes.get(branch));
+                let plain = branches.filter(|branch| !matches!(branch, Shape::Union { .. }));
+                let mut advices = plain.map(|branch| self.advice(at, branch));
+                advices.find(|(hint, _)| hint.is_some()).unwrap_or_default()
             }
             _ => (None, None),
         }
     }
+
+    /// For a bare word or number where text is wanted: quotes, if that would do.
+    fn text_advice(&self, at: At<'_>, rules: &Text) -> Advice {
+        let written = expect::written(at.item.span, self.source);
+        let check = rules
+            .format
+            .as_deref()
+            .and_then(|name| self.formats.get(name));
+        if let Some(Err(reason)) = check.map(|check| check(&written)) {
+            return (Some(reason), None);
+        }
+        let fits = rules
+            .pattern
+            .as_ref()
+            .is_none_or(|pattern| pattern.is_match(&written));
+        let suggestion = fits.then(|| format!("\"{written}\""));
+        (
+            Some("put it in quotes to make it text".to_owned()),
+            suggestion,
+        )
+    }
+
+    /// For a single value where a list is wanted.
+    fn list_advice(&self, at: At<'_>) -> Advice {
+        let written = match &at.item.kind {
+            Kind::Text(text) if text.len() > 60 || text.contains(char::is_control) => {
+                return (Some("begin each entry with `- `".to_owned()), None);
+            }
+            Kind::Text(text) => format!("\"{}\"", text.escape_default()),
+            _ => expect::written(at.item.span, self.source),
+        };
+        (
+            Some("put it in brackets to make it a list".to_owned()),
+            Some(format!("[{written}]")),
+        )
+    }
 }
 
-fn boolean_advice(text: &str) -> (Option<&'static str>, Option<String>) {
+fn boolean_advice(text: &str) -> Advice {
     let value = match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "y" => "true",
         "false" | "no" | "off" | "n" => "false",
         _ => return (None, None),
     };
     (
-        Some("only true and false are booleans, without quotes"),
+        Some("only true and false are booleans, without quotes".to_owned()),
         Some(value.to_owned()),
     )
 }

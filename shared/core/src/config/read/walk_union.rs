@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::diagnostic::{Code, quote};
+use super::code::Code;
 use super::expect;
 use super::finding::Findings;
 use super::path::{Key, Step};
+use super::render::quote;
 use super::shape::Id;
 use super::suggest::suggest;
 use super::tree::{Entry, Kind};
@@ -134,10 +135,18 @@ impl Walk<'_> {
             return self.wrong_type(at, id);
         };
         let Some(entry) = entries.iter().find(|entry| &*entry.key == tag) else {
-            let reason = format!("the key {} is missing", quote(tag));
-            let hint = format!("add `{tag}:` with one of {}", expect::list(names));
-            let finding = self.finding(at, Code::MissingKey, reason).hint(hint);
-            self.fault(finding);
+            let expected = format!("one of {}", expect::list(names));
+            match entries
+                .iter()
+                .find(|entry| suggest(&entry.key, [tag]).is_some())
+            {
+                Some(entry) => {
+                    let reason = format!("unknown key {}", quote(&entry.key));
+                    let hint = Some(format!("the key `{tag}:` with {expected} must be here"));
+                    self.at_key(entry, Code::UnknownKey, reason, hint, Some(tag.to_owned()));
+                }
+                None => self.missing_key(at, tag, &expected),
+            }
             return Value::Null;
         };
         if let Kind::Text(text) = &entry.value.kind

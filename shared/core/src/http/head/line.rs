@@ -39,15 +39,15 @@ impl<'a> RequestLine<'a> {
     }
 }
 
-/// Splits at the first and the last space; a space in between is then a fault of the target.
+/// Splits at the first and the last space; a space in between is a fault.
 fn split(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let first = memchr::memchr(b' ', line)?;
-    let last = memchr::memrchr(b' ', line)?;
-    let target = line.get(first + 1..last)?;
-    if target.is_empty() || target.contains(&b' ') {
+    let (method, rest) = line.split_at_checked(line.iter().position(|b| *b == b' ')?)?;
+    let rest = rest.strip_prefix(b" ")?;
+    let (target, version) = rest.split_at_checked(rest.iter().rposition(|b| *b == b' ')?)?;
+    if target.is_empty() || memchr::memchr(b' ', target).is_some() {
         return None;
     }
-    Some((line.get(..first)?, target, line.get(last + 1..)?))
+    Some((method, target, version.strip_prefix(b" ")?))
 }
 
 fn is_http10(version: &[u8]) -> Result<bool, HeadFault> {

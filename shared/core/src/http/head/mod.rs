@@ -37,7 +37,7 @@ mod fields;
 mod line;
 #[cfg(test)]
 mod tests;
-pub(super) mod value;
+pub(crate) mod value;
 
 pub use super::fault::HeadFault;
 
@@ -243,21 +243,23 @@ fn leading_lines(buf: &[u8]) -> usize {
 
 /// Refuses control bytes other than HTAB, and CR and LF that do not come as a pair.
 ///
-/// Written as two folds without early exit, which the compiler turns into vector code.
+/// Written as folds without early exit, which the compiler turns into vector code.
 fn check_bytes(head: &[u8]) -> Result<(), HeadFault> {
-    let is_unpaired = head.first() == Some(&b'\n')
-        || head.last() == Some(&b'\r')
-        || head
-            .iter()
-            .zip(head.iter().skip(1))
-            .fold(false, |bad, (a, b)| bad | ((*a == b'\r') != (*b == b'\n')));
-    if is_unpaired {
+    let (Some((first, after)), Some((last, before))) = (head.split_first(), head.split_last())
+    else {
+        return Err(HeadFault::Incomplete);
+    };
+    let unpaired = before.iter().zip(after).fold(0u8, |bad, (a, b)| {
+        bad | (u8::from(*a == b'\r') ^ u8::from(*b == b'\n'))
+    });
+    if unpaired != 0 || *first == b'\n' || *last == b'\r' {
         return Err(HeadFault::LineEnd);
     }
-    let has_control = head.iter().fold(false, |bad, b| {
-        bad | ((*b < 0x20) & (*b != b'\t') & (*b != b'\r') & (*b != b'\n')) | (*b == 0x7f)
+    let control = head.iter().fold(0u8, |bad, b| {
+        let is_blank = (*b == b'\t') | (*b == b'\r') | (*b == b'\n');
+        bad | (u8::from(*b < 0x20) & u8::from(!is_blank)) | u8::from(*b == 0x7f)
     });
-    if has_control {
+    if control != 0 {
         return Err(HeadFault::Control);
     }
     Ok(())

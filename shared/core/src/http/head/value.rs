@@ -34,10 +34,15 @@ const fn token_table() -> [bool; 256] {
 
 /// Whether `bytes` is a token; an empty one is none.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty()
-        && bytes
-            .iter()
-            .all(|b| TOKEN.get(usize::from(*b)).copied().unwrap_or(false))
+    !bytes.is_empty() && token_length(bytes) == bytes.len()
+}
+
+/// The length of the token at the start of `bytes`.
+pub(super) fn token_length(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .position(|b| !TOKEN.get(usize::from(*b)).copied().unwrap_or(false))
+        .unwrap_or(bytes.len())
 }
 
 /// Whether `bytes` is a host with an optional port, as a `Host` field may hold.
@@ -57,7 +62,7 @@ pub(crate) fn is_authority(bytes: &[u8]) -> bool {
             (is_host, tail.get(1..).unwrap_or_default())
         }
         _ => {
-            let end = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
+            let end = bytes.iter().position(|b| *b == b':').unwrap_or(bytes.len());
             let (name, tail) = bytes.split_at_checked(end).unwrap_or_default();
             (is_name(name), tail)
         }

@@ -3,6 +3,7 @@
 mod faults;
 mod hostile;
 mod sample;
+mod shapes;
 mod syntax;
 mod values;
 
@@ -25,7 +26,7 @@ fn formats() -> Formats {
         number
             .parse::<u32>()
             .map(drop)
-            .map_err(|_| format!("{number:?} is not a number"))
+            .map_err(|_reason| format!("{number:?} is not a number"))
     })
 }
 

@@ -31,6 +31,10 @@ fn slips_are_explained() {
         "? [a]\n: b\n",
         "name: a\n<<: 5\n",
         "name: a\u{7}\n",
+        "name: a\n\0pools: []\n",
+        "limits: {a: 1 b: 2}\n",
+        "limits: [a b: 2}\n",
+        "name: \"a\n",
         "&k name: a\n",
     ];
     let shown: Vec<String> = slips.iter().map(|text| faults(text)).collect();
@@ -112,4 +116,14 @@ fn a_huge_file_is_refused_unread() {
         faults.iter().map(|fault| fault.code).collect::<Vec<_>>(),
         [Code::TooLarge]
     );
+}
+
+#[test]
+fn a_bracket_full_of_marks_is_refused_unread() {
+    let faults = sample(&format!("[{}", "a,".repeat(3_000_000))).expect_err("too many marks");
+    let all: Vec<_> = faults
+        .iter()
+        .map(|fault| (fault.code, fault.column))
+        .collect();
+    assert_eq!(all, [(Code::TooLarge, 6_000_001)]);
 }

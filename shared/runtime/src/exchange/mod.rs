@@ -1,0 +1,117 @@
+//! One request through the proxy: admit, route, try, answer, account.
+//!
+//! What is decided (route, region, endpoint, retry) is decided by `lb-core`; this module only carries
+//! it out, over Pingora's sessions and connector. The loop is ours rather than pingora-proxy's for two
+//! reasons: that one has a single read timeout for an upstream (see [`pump`]), and it spends two
+//! channels and two tasks per request.
+
+mod account;
+mod admit;
+mod answer;
+mod pump;
+mod request;
+mod response_head;
+mod select;
+mod tries;
+mod upstream_head;
+
+use crate::clock;
+use crate::listen::Connection;
+use crate::plan::Action;
+use crate::worker::{Ongoing, Worker};
+use account::Ended;
+use answer::Answer;
+use lb_core::reason::Reason;
+use pingora_core::protocols::http::ServerSession;
+use pump::TryEnd;
+use request::Request;
+
+/// Serves one request whose head has been read. Gives the session back when its response is complete,
+/// so that the connection can carry the next request.
+pub(crate) async fn serve(
+    worker: &Worker,
+    mut session: ServerSession,
+    connection: Connection,
+) -> Option<ServerSession> {
+    let _ongoing = Ongoing::begin(&worker.shared);
+    let started = clock::now();
+    let plan = worker.shared.plan.load_full();
+    let admitted = match admit::admit(&plan, &session, connection) {
+        Ok(admitted) => admitted,
+        Err((admitted, reason)) => {
+            let answer = Answer::refusal(&plan, reason, None);
+            let status = answer.send(&mut session, &admitted.id).await;
+            account::unrouted(worker, &plan, &session, &admitted, started, status, reason);
+            return status.map(|_| session);
+        }
+    };
+    let head = session.req_header();
+    let host = admit::host(head);
+    let Some(rule) = plan
+        .table
+        .find(host, &head.method, head.uri.path(), &head.headers)
+        .and_then(|index| plan.rules.get(index).cloned())
+    else {
+        let answer = Answer::refusal(&plan, Reason::NoRoute, None);
+        let status = answer.send(&mut session, &admitted.id).await;
+        account::unrouted(worker, &plan, &session, &admitted, started, status, Reason::NoRoute);
+        return status.map(|_| session);
+    };
+    let mut request = Request::new(plan, rule, admitted, session.req_header(), started);
+    let ended = run(worker, &mut session, connection, &mut request).await;
+    account::record(worker, &session, &request, &ended);
+    if ended.is_clean() {
+        linger(&mut session).await;
+        return Some(session);
+    }
+    // Dropping an HTTP/1 session closes the connection: the client sees that the response broke off.
+    session.shutdown().await;
+    None
+}
+
+/// Runs a routed request to its end.
+async fn run(
+    worker: &Worker,
+    session: &mut ServerSession,
+    connection: Connection,
+    request: &mut Request,
+) -> Ended {
+    if let Action::Redirect(redirect) = &request.rule.action {
+        let answer = Answer::redirect(&request.plan, redirect, session, connection.tls);
+        return Ended::answered(answer.send(session, &request.id).await, None);
+    }
+    if too_long(session, request) {
+        return refuse(session, request, Reason::BodyTooLarge).await;
+    }
+    match tries::run(worker, session, connection, request).await {
+        TryEnd::Complete { status, .. } => Ended::Proxied { status },
+        TryEnd::Broken { status, reason } => Ended::Broken { status, reason },
+        TryEnd::ClientLeft { status } => {
+            Ended::Broken { status: status.unwrap_or_default(), reason: Reason::ClientLeft }
+        }
+        TryEnd::Refused(reason) => refuse(session, request, reason).await,
+        TryEnd::Failed(failure) => refuse(session, request, failure.reason()).await,
+        TryEnd::Retry(_) => refuse(session, request, Reason::NoEndpoint).await,
+    }
+}
+
+async fn refuse(session: &mut ServerSession, request: &Request, reason: Reason) -> Ended {
+    let answer = Answer::refusal(&request.plan, reason, Some(request));
+    Ended::answered(answer.send(session, &request.id).await, Some(reason))
+}
+
+/// Whether the body is announced to be longer than the route allows.
+fn too_long(session: &ServerSession, request: &Request) -> bool {
+    let announced = session
+        .get_header(http::header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    matches!((announced, request.rule.max_body), (Some(length), Some(limit)) if length > limit)
+}
+
+/// After an early answer, reads what the client still sends for a while: closing over unread bytes
+/// resets the connection and can take the answer with it.
+async fn linger(session: &mut ServerSession) {
+    if !session.is_body_done() && session.as_http1().is_some() && !session.was_upgraded() {
+        let _ = session.drain_request_body().await;
+    }
+}
