@@ -1,6 +1,7 @@
 //! Carries out what `lb-core` decides: Pingora and tokio adapters that both tiers share.
 
 pub mod access_log;
+pub mod admin;
 mod client_io;
 pub mod clock;
 mod exchange;
