@@ -11,3 +11,8 @@ pub mod metrics;
 pub mod plan;
 pub mod upstream;
 pub mod worker;
+//! Strata's adapters: Pingora and tokio around the decisions of `lb-core`.
+
+pub mod clock;
+pub mod discover;
+pub mod probe;
