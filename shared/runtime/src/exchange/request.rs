@@ -1,7 +1,6 @@
 //! One request on its way: what is known of it, and what happened so far.
 
 use crate::clock;
-use crate::listen::Connection;
 use crate::plan::{Action, Plan, Rule};
 use crate::upstream::{Endpoint, Pool};
 use bytes::Bytes;
@@ -138,7 +137,7 @@ impl Request {
         let extra = u32::from(!self.is_regional());
         let now = clock::now();
         let verdict = clock::with_rng(|rng| {
-            self.rule.retry.decide(failure, &facts, extra, &pool.budget, now, rng)
+            self.rule.retry.decide(failure, &facts, extra, &self.rule.budget, now, rng)
         });
         match verdict {
             Verdict::Retry(pause) => {
@@ -196,13 +195,6 @@ impl Request {
     /// The number of this try over all tiers, from 1.
     pub(super) fn attempt(&self) -> u32 {
         self.prior_attempt.max(1) - 1 + self.tries.made
-    }
-}
-
-impl Connection {
-    /// The client's address as the socket tells it.
-    pub(super) fn peer_ip(&self) -> IpAddr {
-        self.peer.ip().to_canonical()
     }
 }
 
