@@ -1,4 +1,4 @@
-//! Choosing a region.
+//! Regions: what they report of themselves, and the choice among them.
 
 mod choice;
 mod distance;

@@ -283,7 +283,7 @@ impl<'a> Pump<'a> {
         match (error.etype(), self.head) {
             (_, Some(status)) if self.tunnel => TryEnd::Complete { status, reusable: false },
             (ErrorType::ReadTimedout, None) => TryEnd::Refused(Reason::ClientTimeout),
-            (ErrorType::InvalidChunk, None) => TryEnd::Refused(Reason::BadRequest),
+            (ErrorType::CustomCode(..) | ErrorType::Custom(_), None) => TryEnd::Refused(Reason::BadRequest),
             (_, status) => TryEnd::ClientLeft { status },
         }
     }

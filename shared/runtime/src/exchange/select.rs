@@ -4,7 +4,7 @@ use super::request::Request;
 use crate::clock;
 use crate::plan::Action;
 use crate::upstream::{Endpoint, Pool, RegionRoute};
-use lb_core::balance::stable_hash;
+use lb_core::balance::hash::stable_hash;
 use lb_core::config::model::HashOn;
 use pingora_http::RequestHeader;
 use std::sync::Arc;

@@ -35,6 +35,8 @@ pub struct PoolMetrics {
     pub duration: Histogram,
     /// Opening connections.
     pub connect: Histogram,
+    /// Ejections for gateway errors in a row.
+    pub ejections: IntCounter,
     /// Retries that the budget refused.
     pub budget_exhausted: IntCounter,
     /// Routable share of the weight.
@@ -117,6 +119,7 @@ impl PoolMetrics {
             inflight: families.inflight.with_label_values(&[pool]),
             duration: families.upstream_duration.with_label_values(&[pool]),
             connect: families.upstream_connect.with_label_values(&[pool]),
+            ejections: families.ejections.with_label_values(&[pool, "consecutive_errors"]),
             budget_exhausted: families.retry_budget_exhausted.with_label_values(&[pool]),
             healthy_ratio: families.pool_healthy_ratio.with_label_values(&[pool]),
             panic: families.pool_panic.with_label_values(&[pool]),

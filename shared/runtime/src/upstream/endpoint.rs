@@ -4,14 +4,16 @@
 //! and target keeps the very object, and with it the in-flight count, the latency estimate and the
 //! health state.
 
+use crate::clock;
 use crate::metrics::EndpointMetrics;
 use lb_core::balance::{EndpointId, Load};
+use lb_core::config::model::Outlier;
 use lb_core::name::{ServerName, ZoneName};
-use lb_core::outlier::ConsecutiveErrors;
+use lb_core::outlier::consecutive::{ConsecutiveErrors, Eject, Ejector};
 use lb_core::time::Instant;
 use pingora_core::upstreams::peer::HttpPeer;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 /// What makes an endpoint the same across reloads.
@@ -52,6 +54,7 @@ pub struct Endpoint {
     pub load: Arc<Load>,
     /// Gateway errors in a row.
     pub errors: ConsecutiveErrors,
+    ejector: Mutex<Ejector>,
     /// Connection parameters.
     pub peer: HttpPeer,
     /// Resolved metric handles.
@@ -71,7 +74,7 @@ impl Endpoint {
         id: EndpointId,
         key: EndpointKey,
         zone: Option<ZoneName>,
-        errors: ConsecutiveErrors,
+        outlier: &Outlier,
         peer: HttpPeer,
         metrics: EndpointMetrics,
         now: Instant,
@@ -81,7 +84,8 @@ impl Endpoint {
             key,
             zone,
             load: Arc::new(Load::new(now)),
-            errors,
+            errors: ConsecutiveErrors::new(outlier.consecutive_errors),
+            ejector: Mutex::new(Ejector::new(outlier)),
             peer,
             metrics,
             health: AtomicU8::new(Health::Unknown as u8),
@@ -106,9 +110,21 @@ impl Endpoint {
         self.health.swap(health as u8, Relaxed) != health as u8
     }
 
-    /// Ejects until `until`.
-    pub fn eject(&self, until: Instant) {
-        self.ejected_until.store(until.as_nanos(), Relaxed);
+    /// Takes over a changed configuration; what is known of the endpoint stays.
+    pub fn reconfigure(&self, outlier: &Outlier) {
+        self.errors.set_threshold(outlier.consecutive_errors);
+        self.ejector().reconfigure(outlier);
+    }
+
+    /// Ejects, when it is not out already; tells how often in a row and until when.
+    pub fn eject(&self, now: Instant) -> Option<Eject> {
+        let eject = clock::with_rng(|rng| self.ejector().convict(now, rng))?;
+        self.ejected_until.store(eject.until.as_nanos(), Relaxed);
+        Some(eject)
+    }
+
+    fn ejector(&self) -> MutexGuard<'_, Ejector> {
+        self.ejector.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The time at which the ejection ends, when it has not.

@@ -8,6 +8,6 @@ mod target;
 
 pub use endpoint::{Endpoint, EndpointKey, Health};
 pub use pool::{Member, Pool, PoolSettings, PoolView};
-pub use regions::{RegionEntry, RegionRoute, RegionSet, RegionView};
+pub use regions::{RegionEntry, RegionRoute, RegionSet, RegionView, Reports};
 pub use table::EndpointTable;
 pub use target::Target;

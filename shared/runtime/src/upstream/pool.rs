@@ -7,8 +7,9 @@
 use super::{Endpoint, Health};
 use crate::metrics::PoolMetrics;
 use arc_swap::ArcSwap;
-use lb_core::balance::{Balancer, Candidate, EndpointId, Policy, Weight, stable_hash};
+use lb_core::balance::{Balancer, Candidate, EndpointId, Policy, Weight, hash::stable_hash};
 use lb_core::config::model::{HashOn, Outlier};
+use lb_core::outlier::may_eject;
 use lb_core::retry::Budget;
 use lb_core::time::Instant;
 use rand::Rng;
@@ -48,6 +49,7 @@ pub struct PoolView {
     pub panic: bool,
     /// Routable share of the weight, 0.0 to 1.0.
     pub healthy_share: f64,
+    built: Instant,
     routable: Vec<Arc<Endpoint>>,
     balancer: Balancer,
 }
@@ -127,6 +129,40 @@ impl Pool {
         view.routable.get(index).cloned()
     }
 
+    /// Ejects an endpoint whose gateway errors completed a row, unless too much of the pool is out.
+    pub fn convict(&self, endpoint: &Endpoint, now: Instant) {
+        let view = self.view.load();
+        let out = |member: &&Member| member.endpoint.ejected_until(now).is_some();
+        let ejected = view.members.iter().filter(out).count();
+        if !may_eject(ejected, view.members.len(), self.settings.outlier.max_ejected) {
+            return;
+        }
+        if let Some(eject) = endpoint.eject(now) {
+            self.metrics.ejections.inc();
+            self.mark_stale();
+            log::warn!(
+                "pool {} server {}: ejected for {:?} after {} gateway errors in a row (ejection {})",
+                self.settings.name,
+                endpoint.key.server,
+                now.until(eject.until),
+                self.settings.outlier.consecutive_errors,
+                eject.nth,
+            );
+        }
+    }
+
+    /// Notes when an ejection has ended since the view was built. Control thread only.
+    pub fn check_ejections(&self, now: Instant) {
+        let view = self.view.load();
+        let ended = |member: &Member| {
+            member.endpoint.ejected_until(view.built).is_some()
+                && member.endpoint.ejected_until(now).is_none()
+        };
+        if view.members.iter().any(ended) {
+            self.mark_stale();
+        }
+    }
+
     fn export(&self) {
         let view = self.view.load();
         self.metrics.healthy_ratio.set(view.healthy_share);
@@ -157,7 +193,7 @@ impl PoolView {
         let candidates = chosen.iter().filter_map(|member| member.candidate()).collect();
         let routable = chosen.iter().map(|member| member.endpoint.clone()).collect();
         let balancer = Balancer::new(settings.policy, candidates);
-        Self { members, panic, healthy_share, routable, balancer }
+        Self { members, panic, healthy_share, built: now, routable, balancer }
     }
 
     /// How many endpoints new requests are spread over.

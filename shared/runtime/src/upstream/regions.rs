@@ -3,9 +3,9 @@
 use super::{Pool, PoolView};
 use arc_swap::ArcSwap;
 use lb_core::config::model::{Location, RegionOrder};
-use lb_core::name::RegionName;
+use lb_core::name::{RegionName, ReplicaName};
 use lb_core::region::{Candidate, Condition, Picked, Ranking};
-use lb_core::region::report::RegionReport;
+use lb_core::region::report::{Received, RegionReport, RegionSummary, merge};
 use lb_core::time::Instant;
 use rand::Rng;
 use std::collections::HashMap;
@@ -15,6 +15,9 @@ use std::time::Duration;
 
 /// A report older than this no longer speaks for its region: probes and traffic decide alone.
 const REPORT_FRESH: Duration = Duration::from_secs(15);
+
+/// The last report of each replica of a region.
+pub type Reports = Arc<Mutex<HashMap<ReplicaName, Received>>>;
 
 /// What the configuration says of a region, and what its replicas report.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ pub struct RegionEntry {
     /// Its replicas.
     pub pool: Arc<Pool>,
     /// The last report of each replica, and when it came. They outlive a reload.
-    pub reports: Arc<Mutex<HashMap<String, (RegionReport, Instant)>>>,
+    pub reports: Reports,
 }
 
 /// What the data path sees of the regions.
@@ -67,37 +70,29 @@ pub struct RegionRoute {
 
 impl RegionEntry {
     /// Takes in a replica's report; an older one than known is dropped.
-    pub fn record(&self, report: RegionReport, now: Instant) {
+    pub fn record(&self, report: RegionReport, at: Instant) {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        let older = reports.get(&report.replica).is_some_and(|(known, _)| {
-            known.boot_id == report.boot_id && known.seq >= report.seq
+        let older = reports.get(&report.replica).is_some_and(|known| {
+            known.report.boot_id == report.boot_id && known.report.seq >= report.seq
         });
         if !older {
-            reports.insert(report.replica.clone(), (report, now));
+            reports.insert(report.replica.clone(), Received { report, at });
         }
     }
 
-    /// The fresh reports.
+    /// The fresh reports as one; `None` when there is none.
     #[must_use]
-    pub fn fresh_reports(&self, now: Instant) -> Vec<(RegionReport, Duration)> {
+    pub fn summary(&self, now: Instant) -> Option<RegionSummary> {
         let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        reports
-            .values()
-            .map(|(report, at)| (report.clone(), now.since(*at)))
-            .filter(|(_, age)| *age < REPORT_FRESH)
-            .collect()
+        merge(reports.values(), now, REPORT_FRESH)
     }
 
     /// Share of the region that can take requests: that of its replicas as this process sees them, times
     /// that of its servers as the replicas report it. A missing report is not zero: it says nothing.
     #[must_use]
     pub fn healthy_share(&self, view: &PoolView, now: Instant) -> f64 {
-        let reports = self.fresh_reports(now);
-        let servers = if reports.is_empty() {
-            1.0
-        } else {
-            reports.iter().map(|(r, _)| r.healthy_weight_fraction).sum::<f64>() / reports.len() as f64
-        };
+        let servers =
+            self.summary(now).map_or(1.0, |summary| summary.healthy_weight_fraction.get());
         let replicas = if view.panic { 0.0 } else { view.healthy_share };
         // One healthy replica of two is enough to carry a region; none is not.
         let reachable = if replicas > 0.0 { 1.0 } else { 0.0 };

@@ -109,17 +109,16 @@ pub fn is_forwarding_name(name: &str) -> bool {
     })
 }
 
-/// The value of `X-Forwarded-For` for the next hop: what was there, then `peer`. One allocation.
+/// The value of `X-Forwarded-For` for the next hop: what was there, then `peer`.
 #[must_use]
 pub fn append_forwarded_for<'a>(
-    existing: impl Iterator<Item = &'a HeaderValue> + Clone,
+    existing: impl Iterator<Item = &'a HeaderValue>,
     peer: IpAddr,
 ) -> HeaderValue {
-    let texts = existing.filter_map(|value| value.to_str().ok());
-    let room: usize = texts.clone().map(|text| text.len() + 2).sum();
-    // An IPv6 address takes 45 characters at most.
-    let mut joined = String::with_capacity(room + 45);
-    for text in texts.map(str::trim).filter(|text| !text.is_empty()) {
+    // An IPv6 address takes 45 characters at most; a chain of IPv4 addresses mostly fits.
+    let mut joined = String::with_capacity(48);
+    let texts = existing.filter_map(|value| value.to_str().ok()).map(str::trim);
+    for text in texts.filter(|text| !text.is_empty()) {
         joined.push_str(text);
         joined.push_str(", ");
     }

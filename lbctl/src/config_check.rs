@@ -1,0 +1,121 @@
+//! `lbctl config check`: every fault of configuration files, without starting anything.
+//!
+//! The verdict on standard output, the faults with their snippets on standard error; as JSON both are
+//! on standard output.
+
+use crate::args::{Format, Options, TierArg};
+use crate::failure::{Exit, Failure};
+use crate::output;
+use lb_core::config::model::{Global, Regional};
+use lb_core::config::read::{self, Faults, Formats};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+#[derive(Serialize)]
+struct Verdict {
+    file: String,
+    tier: TierArg,
+    valid: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults: Option<Faults>,
+}
+
+/// Checks `files`.
+pub(crate) fn run(
+    options: &Options,
+    files: &[PathBuf],
+    tier: Option<TierArg>,
+) -> Result<(), Failure> {
+    let verdicts = files
+        .iter()
+        .map(|file| check(file, tier))
+        .collect::<Result<Vec<_>, _>>()?;
+    let text = match options.output {
+        Format::Json => output::json(&verdicts)?,
+        Format::Yaml => output::yaml(&verdicts)?,
+        Format::Name => output::lines(&invalid(&verdicts)),
+        Format::Table | Format::Wide => told(&verdicts),
+    };
+    output::emit(&text)?;
+    match invalid(&verdicts).len() {
+        0 => Ok(()),
+        count => {
+            let message = format!("{count} of {} files invalid", verdicts.len());
+            Err(Failure::new(Exit::Config, message))
+        }
+    }
+}
+
+fn check(path: &Path, tier: Option<TierArg>) -> Result<Verdict, Failure> {
+    let file = path.display().to_string();
+    let bytes = std::fs::read(path)
+        .map_err(|error| Failure::new(Exit::Failed, format!("can't read {file}: {error}")))?;
+    let Some(tier) = tier.or_else(|| guess(&bytes)) else {
+        let message = format!("can't tell which tier {file} is for");
+        return Err(Failure::new(Exit::Usage, message).hint("add --tier regional or --tier global"));
+    };
+    let faults = load(tier, &file, &bytes).err();
+    Ok(Verdict {
+        file,
+        tier,
+        valid: faults.is_none(),
+        faults,
+    })
+}
+
+/// Reads `bytes` as a file of `tier`: the one place that calls the reader.
+fn load(tier: TierArg, file: &str, bytes: &[u8]) -> Result<(), Faults> {
+    let text = read::utf8(file, bytes)?;
+    match tier {
+        TierArg::Regional => read::read::<Regional>(file, text, &Formats::new()).map(drop),
+        TierArg::Global => read::read::<Global>(file, text, &Formats::new()).map(drop),
+    }
+}
+
+/// The tier by the keys that only one of both has. Works on lines, so that a file with a fault can be told too.
+fn guess(bytes: &[u8]) -> Option<TierArg> {
+    let text = String::from_utf8_lossy(bytes);
+    text.lines().find_map(|line| match line.split(':').next() {
+        Some("region" | "pools") => Some(TierArg::Regional),
+        Some("regions") => Some(TierArg::Global),
+        _ => None,
+    })
+}
+
+fn told(verdicts: &[Verdict]) -> String {
+    let mut text = String::new();
+    for verdict in verdicts {
+        let file = &verdict.file;
+        match &verdict.faults {
+            None => text += &format!("● valid    {file}\n"),
+            Some(faults) => {
+                eprintln!("{faults}\n");
+                text += &format!("✖ invalid  {file}  {} faults\n", faults.count());
+            }
+        }
+    }
+    text
+}
+
+fn invalid(verdicts: &[Verdict]) -> Vec<String> {
+    verdicts
+        .iter()
+        .filter(|verdict| !verdict.valid)
+        .map(|verdict| verdict.file.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tier_is_told_from_the_keys() {
+        assert_eq!(guess(b"name: a\nregion: eu\n"), Some(TierArg::Regional));
+        assert_eq!(
+            guess(b"routes: [\nregions:\n  - name: eu\n"),
+            Some(TierArg::Global)
+        );
+        assert_eq!(guess(b"routes:\n  - regions: {}\n"), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! The admin listener: probes, metrics and the read API of one process.
+//!
+//! **Problem.** Operators and probes need answers most when the data path is at its worst: all worker
+//! threads busy, the connection cap reached, the process draining. An admin service on the workers'
+//! event loops is slow exactly then, and a framework service ends with the listeners at the start
+//! of a shutdown, while the tier above still wants to read `/readyz`.
+//!
+//! **Choice.** One operating system thread with its own single-threaded event loop, started before
+//! and ended after everything else. It asks an [`AdminSource`] for values and renders them; a source
+//! reads atomics and snapshots and never waits for a worker. A source that panics fails its one
+//! request, not the listener.
+//!
+//! **Rejected.** Sharing the framework's prometheus service: it has one path, no limits and the
+//! framework's life time. Blocking sockets with a thread a connection: 64 stalled peers would cost
+//! 64 threads.
+//!
+//! **Limits.** Read only: methods other than GET and HEAD are refused, so that a page in a browser can
+//! change nothing. [`MAX_CONNECTIONS`] at one time (further ones wait in the kernel's backlog), heads
+//! of at most [`MAX_HEAD`] bytes within [`HEAD_TIMEOUT`], connections of at most
+//! [`CONNECTION_LIFETIME`]; a request body is never read. No TLS: it listens on loopback or inside a
+//! network policy.
+
+mod answer;
+mod query;
+mod routes;
+mod server;
+
+pub use server::{AdminError, AdminHandle, AdminServer};
+
+use lb_core::status::{Explain, ExplainQuery, Readiness, Status};
+use std::time::Duration;
+
+/// Connections at one time.
+pub const MAX_CONNECTIONS: usize = 64;
+/// Size of a request head in bytes.
+pub const MAX_HEAD: usize = 16 << 10;
+/// Time for a request head, and longest idle time between two requests.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Age at which a connection is closed after its current answer, so that no peer holds a place for ever.
+pub const CONNECTION_LIFETIME: Duration = Duration::from_secs(60);
+
+/// What the listener answers with. Every method is called on the admin thread and must not wait.
+pub trait AdminSource: Send + Sync + 'static {
+    /// The whole status.
+    fn status(&self) -> Status;
+    /// Whether this replica should get traffic, and what it waits for.
+    fn readiness(&self) -> Readiness;
+    /// Whether the event loops still turn. Never depends on configuration or upstreams.
+    fn live(&self) -> bool;
+    /// All metrics in the text format 0.0.4.
+    fn metrics(&self) -> String;
+    /// The region report; none at the global tier.
+    fn region_report(&self) -> Option<serde_json::Value>;
+    /// What would happen to a request.
+    ///
+    /// # Errors
+    /// A reason, when the request makes no sense (a path without a leading slash).
+    fn explain(&self, query: &ExplainQuery) -> Result<Explain, String>;
+}
+
+#[cfg(test)]
+mod tests;

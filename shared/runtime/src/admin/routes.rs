@@ -1,0 +1,100 @@
+//! Which path answers with what.
+
+use super::answer::{self, Body};
+use super::{AdminSource, query};
+use http::{Method, Request, Response, StatusCode};
+use lb_core::status::Readiness;
+use std::fmt::Write;
+
+const PATHS: &str =
+    "paths: /livez /readyz /metrics /api/v1/{status,regions,pools,region-status,explain,config}";
+
+/// Answers one request. The request's body is never looked at.
+pub(super) fn answer<B>(source: &dyn AdminSource, request: &Request<B>) -> Response<Body> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return answer::method_not_allowed();
+    }
+    let query = request.uri().query().unwrap_or_default();
+    match request.uri().path() {
+        "/livez" => livez(source),
+        "/readyz" => readyz(source, query),
+        "/metrics" => answer::metrics(source.metrics()),
+        "/api/v1/status" => answer::json(&source.status()),
+        "/api/v1/regions" => answer::json(&source.status().regions),
+        "/api/v1/pools" => answer::json(&source.status().pools),
+        "/api/v1/config" => answer::json(&source.status().config),
+        "/api/v1/region-status" => region_status(source),
+        "/api/v1/explain" => explain(source, query),
+        other => answer::error(
+            StatusCode::NOT_FOUND,
+            &format!("there is nothing at {other}"),
+            PATHS,
+        ),
+    }
+}
+
+fn livez(source: &dyn AdminSource) -> Response<Body> {
+    if source.live() {
+        answer::text(StatusCode::OK, "live\n".to_owned())
+    } else {
+        answer::text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not live: an event loop has stopped turning\n".to_owned(),
+        )
+    }
+}
+
+fn readyz(source: &dyn AdminSource, query: &str) -> Response<Body> {
+    let readiness = source.readiness();
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let mut body = readiness_text(&readiness);
+    if form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "verbose") {
+        let status = source.status();
+        // Writing to a string can't fail.
+        let _ = write!(
+            body,
+            "lifecycle: {}\ntier: {}\nreplica: {}\nconfig: generation {}\ninflight: {}\n",
+            status.lifecycle.as_str(),
+            status.tier.as_str(),
+            status.replica,
+            status.config.generation,
+            status.inflight,
+        );
+    }
+    answer::text(status, body)
+}
+
+fn readiness_text(readiness: &Readiness) -> String {
+    let mut text = if readiness.ready {
+        "ready\n"
+    } else {
+        "not ready\n"
+    }
+    .to_owned();
+    for task in &readiness.pending {
+        let _ = writeln!(text, "pending: {task}");
+    }
+    text
+}
+
+fn region_status(source: &dyn AdminSource) -> Response<Body> {
+    match source.region_report() {
+        Some(report) => answer::json(&report),
+        None => answer::error(
+            StatusCode::NOT_FOUND,
+            "this replica reports on no region",
+            "ask a replica of a regional tier; the global tier's view is at /api/v1/regions",
+        ),
+    }
+}
+
+fn explain(source: &dyn AdminSource, query: &str) -> Response<Body> {
+    match query::parse(query).and_then(|request| source.explain(&request)) {
+        Ok(explained) => answer::json(&explained),
+        Err(reason) => answer::error(StatusCode::BAD_REQUEST, &reason, query::HINT),
+    }
+}

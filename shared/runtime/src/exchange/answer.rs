@@ -1,0 +1,154 @@
+//! Answers that this process gives itself: refusals, redirects.
+//!
+//! One place turns a reason into status, fields and body. A gRPC client gets its own form of failure: a
+//! response of trailers only (gRPC over HTTP/2, "Responses"), since it does not look at a body.
+
+use super::admit;
+use super::request::Request;
+use crate::plan::{Plan, Tier};
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Method};
+use lb_core::reason::Reason;
+use lb_core::route::target::RedirectPlan;
+use pingora_core::protocols::http::ServerSession;
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+
+/// An answer to be sent.
+pub(super) struct Answer {
+    status: u16,
+    reason: Option<Reason>,
+    location: Option<HeaderValue>,
+    body: String,
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// A refusal. The body names tier, object and reason, and nothing of the request.
+    pub(super) fn refusal(plan: &Plan, reason: Reason, request: Option<&Request>) -> Self {
+        let status = reason.status().unwrap_or(499);
+        let tier = match plan.identity.tier {
+            Tier::Global => "global-lb",
+            Tier::Regional => "regional-lb",
+        };
+        let place = request.map(place).unwrap_or_default();
+        let body = format!("{status} {}: {tier}{place}: {}\n", reason.label(), remedy(reason));
+        Self { status, reason: Some(reason), location: None, body }
+    }
+
+    /// A redirect; a request that would be led back to itself finds nothing.
+    pub(super) fn redirect(
+        plan: &Plan,
+        redirect: &RedirectPlan,
+        session: &ServerSession,
+        tls: bool,
+    ) -> Self {
+        let head = session.req_header();
+        let scheme = if tls { "https" } else { "http" };
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let host = admit::host(head);
+        if redirect.is_loop(scheme, host, target) {
+            return Self::refusal(plan, Reason::NoRoute, None);
+        }
+        let location = redirect.location(scheme, host, target);
+        Self { status: redirect.status(), reason: None, location, body: String::new() }
+    }
+
+    /// Sends the answer. `None` when the client is gone.
+    pub(super) async fn send(self, session: &mut ServerSession, id: &HeaderValue) -> Option<u16> {
+        let status = self.status;
+        if self.reason == Some(Reason::ClientLeft) || session.response_written().is_some_and(|r| r.status.as_u16() >= 200) {
+            return None;
+        }
+        let grpc = session
+            .get_header(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        let bodiless = session.req_header().method == Method::HEAD;
+        let (head, body) = self.render(id, grpc && session.is_http2()).ok()?;
+        let empty = bodiless || body.is_empty();
+        session.write_response_header(Box::new(head)).await.ok()?;
+        let body = if empty { Bytes::new() } else { Bytes::from(body) };
+        session.write_response_body(body, true).await.ok()?;
+        Some(status)
+    }
+
+    fn render(self, id: &HeaderValue, grpc: bool) -> Result<(ResponseHeader, String)> {
+        if let (true, Some(reason)) = (grpc, self.reason) {
+            let mut head = ResponseHeader::build(200, Some(5))?;
+            head.insert_header(CONTENT_TYPE, "application/grpc")?;
+            head.insert_header(HeaderName::from_static("grpc-status"), grpc_status(reason))?;
+            head.insert_header(HeaderName::from_static("grpc-message"), reason.label())?;
+            head.insert_header(HeaderName::from_static("x-request-id"), id.clone())?;
+            return Ok((head, String::new()));
+        }
+        let mut head = ResponseHeader::build(self.status, Some(8))?;
+        head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
+        if !self.body.is_empty() {
+            head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
+            head.insert_header(CACHE_CONTROL, "no-store")?;
+        }
+        if let Some(location) = self.location {
+            head.insert_header(LOCATION, location)?;
+        }
+        if let Some(seconds) = self.reason.and_then(Reason::retry_after) {
+            head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
+        }
+        if self.status == 405 {
+            head.insert_header(ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
+        }
+        head.insert_header(HeaderName::from_static("x-request-id"), id.clone())?;
+        Ok((head, self.body))
+    }
+}
+
+/// The object that failed: route, pool or region, endpoint.
+fn place(request: &Request) -> String {
+    let mut place = format!(" route \"{}\"", request.rule.name);
+    if let Some(pool) = &request.tries.pool {
+        place.push_str(&format!(" pool \"{}\"", pool.settings.name));
+    }
+    if let Some(endpoint) = &request.tries.last {
+        place.push_str(&format!(" server \"{}\"", endpoint.key.server));
+    }
+    if request.tries.made > 1 {
+        place.push_str(&format!(" after {} tries", request.tries.made));
+    }
+    place
+}
+
+fn remedy(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoRoute => "no route matches host, path, method and header fields",
+        Reason::NoEndpoint => "no endpoint is left to try",
+        Reason::ConnectFailed => "no connection could be opened",
+        Reason::Reset => "the connection broke before the response",
+        Reason::Truncated => "the response broke off",
+        Reason::Malformed => "the answer was not valid HTTP",
+        Reason::FirstByteTimeout => "no response within the first-byte limit",
+        Reason::IdleTimeout => "the response stalled",
+        Reason::DeadlineExceeded => "the request's deadline passed",
+        Reason::Overloaded => "overloaded; ask again later",
+        Reason::Loop => "the request passed here before",
+        Reason::BadRequest => "the request is malformed",
+        Reason::MethodRefused => "the method is not served",
+        Reason::HeadTooLarge => "the request's head is too large",
+        Reason::TargetTooLong => "the target is too long",
+        Reason::BodyTooLarge => "the body is too large",
+        Reason::NotSupported => "not supported",
+        Reason::ClientTimeout => "the request's body did not arrive in time",
+        Reason::ClientLeft => "the client left",
+    }
+}
+
+/// The gRPC status of a reason (gRPC, "HTTP to gRPC Status Code Mapping").
+fn grpc_status(reason: Reason) -> &'static str {
+    match reason.status() {
+        Some(400 | 413 | 431) => "3",
+        Some(404 | 405 | 501) => "12",
+        Some(504) => "4",
+        Some(408) => "1",
+        _ => "14",
+    }
+}

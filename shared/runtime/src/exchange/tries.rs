@@ -1,0 +1,168 @@
+//! Tries: endpoint after endpoint, until a response passes or the policy says stop.
+
+use super::pump::{Pump, TryEnd, failure_of};
+use super::request::Request;
+use super::upstream_head;
+use crate::clock;
+use crate::listen::Connection;
+use crate::plan::Action;
+use crate::upstream::Endpoint;
+use crate::worker::Worker;
+use lb_core::reason::Reason;
+use lb_core::retry::Failure;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::client::HttpSession as Upstream;
+use pingora_error::ErrorType;
+use std::sync::Arc;
+
+/// Runs tries until one ends the request.
+pub(super) async fn run(
+    worker: &Worker,
+    session: &mut ServerSession,
+    connection: Connection,
+    request: &mut Request,
+) -> TryEnd {
+    prepare(session, request);
+    let mut last = TryEnd::Refused(Reason::NoEndpoint);
+    loop {
+        let Some(endpoint) = request.select() else { return last };
+        let end = attempt(worker, session, connection, request, &endpoint).await;
+        let pause = match end {
+            TryEnd::Retry(pause) => pause,
+            TryEnd::Failed(failure) => {
+                request.account_failure(failure);
+                match request.after_failure(failure) {
+                    Ok(pause) => {
+                        last = TryEnd::Failed(failure);
+                        pause
+                    }
+                    Err(_) => return TryEnd::Failed(failure),
+                }
+            }
+            end => return end,
+        };
+        if !pause.is_zero() {
+            pingora_timeout::sleep(pause).await;
+        }
+    }
+}
+
+/// What holds for all tries.
+fn prepare(session: &mut ServerSession, request: &mut Request) {
+    request.is_upgrade = session.is_upgrade_req()
+        && session
+            .get_header(http::header::UPGRADE)
+            .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    request.body.complete = session.is_body_empty();
+    let rule = request.rule.clone();
+    let now = clock::now();
+    match &rule.action {
+        Action::Pool(pool) => {
+            pool.budget.deposit(now);
+            if pool.settings.policy.needs_key() {
+                request.hash_key = Some(request.hash(&pool.settings.hash_on, session.req_header()));
+            }
+        }
+        Action::Regions(route) => {
+            for region in &route.set.regions {
+                region.pool.budget.deposit(now);
+            }
+        }
+        Action::Redirect(_) => {}
+    }
+}
+
+/// One try at `endpoint`.
+async fn attempt(
+    worker: &Worker,
+    session: &mut ServerSession,
+    connection: Connection,
+    request: &mut Request,
+    endpoint: &Arc<Endpoint>,
+) -> TryEnd {
+    let _in_flight = endpoint.load.begin();
+    let began = clock::now();
+    let upstream = connect(worker, request, endpoint).await;
+    let connected = clock::now();
+    let (mut upstream, reused) = match upstream {
+        Ok(upstream) => upstream,
+        Err(failure) => return TryEnd::Failed(failure),
+    };
+    request.connected(began, connected, reused);
+    let end = match send_head(session, connection, request, &mut upstream).await {
+        Ok(()) => Pump::new(session, &mut upstream, request).run().await,
+        Err(end) => end,
+    };
+    let now = clock::now();
+    request.times.upstream += now.since(connected);
+    match end {
+        TryEnd::Complete { reusable, .. } => {
+            settle(worker, endpoint, upstream, reusable).await;
+        }
+        _ => drop_upstream(upstream),
+    }
+    end
+}
+
+/// Opens or reuses a connection within the connect limit.
+async fn connect(
+    worker: &Worker,
+    request: &Request,
+    endpoint: &Endpoint,
+) -> Result<(Upstream, bool), Failure> {
+    let limit = request.rule.timeouts.connect.min(request.time_left());
+    let session = worker.connector.get_http_session(&endpoint.peer);
+    match pingora_timeout::timeout(limit, session).await {
+        Ok(Ok(session)) => Ok(session),
+        Ok(Err(error)) => {
+            log::debug!("connecting to {}: {error}", endpoint.key.address);
+            Err(Failure::Connect)
+        }
+        Err(_) => Err(Failure::Connect),
+    }
+}
+
+/// Sends the request's head.
+async fn send_head(
+    session: &mut ServerSession,
+    connection: Connection,
+    request: &mut Request,
+    upstream: &mut Upstream,
+) -> Result<(), TryEnd> {
+    let is_h2 = matches!(upstream, Upstream::H2(_));
+    let head = upstream_head::build(session, connection, request, is_h2).map_err(|error| {
+        log::debug!("building a request's head: {error}");
+        TryEnd::Refused(Reason::BadRequest)
+    })?;
+    request.times.sent = clock::now();
+    let sent = match upstream {
+        Upstream::H2(h2) => {
+            let ends = request.body.complete && request.body.size() == 0;
+            h2.write_request_header(head, ends)
+        }
+        other => other.write_request_header(head).await,
+    };
+    sent.map_err(|error| match error.etype() {
+        // The kernel took nothing of it, so the endpoint can't have seen it.
+        ErrorType::WriteError => TryEnd::Failed(Failure::NotProcessed),
+        _ => TryEnd::Failed(failure_of(&error)),
+    })
+}
+
+/// Keeps the connection for the next request, or closes it.
+async fn settle(worker: &Worker, endpoint: &Endpoint, mut upstream: Upstream, reusable: bool) {
+    match &mut upstream {
+        Upstream::H1(h1) if reusable => h1.respect_keepalive(),
+        Upstream::H2(_) => {}
+        _ => return drop_upstream(upstream),
+    }
+    let idle = endpoint.peer.options.idle_timeout;
+    worker.connector.release_http_session(upstream, &endpoint.peer, idle).await;
+}
+
+/// Gives a response up: an HTTP/1 connection is closed, an HTTP/2 stream is reset.
+fn drop_upstream(mut upstream: Upstream) {
+    if let Upstream::H2(h2) = &mut upstream {
+        h2.shutdown();
+    }
+}
