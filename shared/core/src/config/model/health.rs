@@ -38,11 +38,13 @@ pub struct HealthCheck {
 #[serde(deny_unknown_fields, default)]
 pub struct HttpCheck {
     /// Target of the request.
+    #[schemars(extend("format" = "path"))]
     pub path: String,
     /// Method of the request.
     #[schemars(extend("format" = "method"))]
     pub method: String,
     /// `Host` field of the request. Default: the endpoint's address.
+    #[schemars(extend("format" = "authority"))]
     pub host: Option<String>,
     /// Statuses that count as healthy.
     pub statuses: Vec<StatusRange>,

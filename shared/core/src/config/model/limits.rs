@@ -52,6 +52,7 @@ pub struct H2Limits {
     /// A connection without a request for this long is closed.
     pub idle_timeout: DurationText,
     /// Streams that a client may reset before the connection is closed (CVE-2023-44487).
+    #[schemars(range(min = 1))]
     pub max_resets: usize,
 }
 

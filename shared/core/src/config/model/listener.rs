@@ -44,6 +44,7 @@ pub struct ListenerTls {
     pub certificates: Vec<Certificate>,
     /// PEM file of authorities; when set, clients must present a certificate that one of them signed.
     #[serde(default)]
+    #[schemars(extend("format" = "file"))]
     pub client_ca: Option<PathBuf>,
 }
 
@@ -52,8 +53,10 @@ pub struct ListenerTls {
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// The chain, leaf first. Relative paths start at the configuration file's directory.
+    #[schemars(extend("format" = "file"))]
     pub certificate: PathBuf,
     /// The private key (PKCS#8, PKCS#1 or SEC1).
+    #[schemars(extend("format" = "file"))]
     pub key: PathBuf,
 }
 

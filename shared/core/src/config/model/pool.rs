@@ -61,6 +61,7 @@ pub struct HashOn {
     #[schemars(extend("format" = "header-name"))]
     pub header: Option<String>,
     /// A cookie's value; without the cookie, the client's address.
+    #[schemars(extend("format" = "cookie-name"))]
     pub cookie: Option<String>,
     /// The path without its query.
     pub path: bool,
@@ -102,8 +103,10 @@ pub enum UpstreamHttp {
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamTls {
     /// Name for SNI and verification. Default: the host name of the server's address.
+    #[schemars(extend("format" = "dns-name"))]
     pub server_name: Option<String>,
     /// PEM file of authorities. Default: the system's.
+    #[schemars(extend("format" = "file"))]
     pub ca: Option<PathBuf>,
     /// Verify the certificate and its name. Off only for drills.
     pub verify: bool,

@@ -137,6 +137,7 @@ pub struct Rewrite {
     #[schemars(extend("format" = "path"))]
     pub prefix: Option<String>,
     /// Replaces the `Host` field.
+    #[schemars(extend("format" = "authority"))]
     pub host: Option<String>,
 }
 

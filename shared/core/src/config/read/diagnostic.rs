@@ -144,6 +144,20 @@ impl Faults {
         Self::new(faults).map_or(Ok(()), Err)
     }
 
+    /// [`Faults::check`], with faults that were found but not kept.
+    ///
+    /// # Errors
+    /// All faults, if there are any.
+    pub(in crate::config) fn check_counted(
+        mut faults: Vec<Diagnostic>,
+        omitted: usize,
+    ) -> Result<(), Self> {
+        match faults.pop() {
+            Some(last) => Err(Self::with_omitted(last, faults, omitted)),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn with_omitted(last: Diagnostic, rest: Vec<Diagnostic>, omitted: usize) -> Self {
         let mut faults = rest;
         faults.push(last);
