@@ -8,4 +8,5 @@ pub mod balance;
 pub mod config;
 pub mod health;
 pub mod name;
+pub mod outlier;
 pub mod time;
