@@ -9,4 +9,5 @@ pub mod config;
 pub mod health;
 pub mod name;
 pub mod outlier;
+pub mod region;
 pub mod time;

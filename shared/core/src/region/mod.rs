@@ -1,0 +1,3 @@
+//! Regions: what a region tells of itself.
+
+pub mod report;
