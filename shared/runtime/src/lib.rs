@@ -1,1 +1,4 @@
+//! Strata's adapters: Pingora and tokio around the decisions of `lb-core`.
 
+pub mod clock;
+pub mod probe;
