@@ -118,3 +118,20 @@ fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_want_is_told_from_the_endpoints_faults() {
+        const EADDRNOTAVAIL: i32 = 99;
+        for ours in [EMFILE, ENFILE, ENOBUFS, EADDRNOTAVAIL] {
+            let fault = Fault::connect(&io::Error::from_raw_os_error(ours));
+            assert_eq!(fault.reason, ProbeFailure::Local, "{fault}");
+        }
+        const EHOSTUNREACH: i32 = 113;
+        let fault = Fault::connect(&io::Error::from_raw_os_error(EHOSTUNREACH));
+        assert_eq!(fault.reason, ProbeFailure::Unreachable, "{fault}");
+    }
+}
