@@ -102,7 +102,10 @@ pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<S
     String::from_utf8(head).ok()
 }
 
-async fn answer_raw(mut stream: impl AsyncRead + AsyncWrite + Unpin, response: Arc<[u8]>) {
+pub(super) async fn answer_raw(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    response: Arc<[u8]>,
+) {
     if read_head(&mut stream).await.is_some() {
         let _ = stream.write_all(&response).await;
         let _ = stream.shutdown().await;
@@ -199,7 +202,7 @@ impl Certificate {
         }
     }
 
-    fn acceptor(&self) -> TlsAcceptor {
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
         let key = PrivateKeyDer::Pkcs8(self.inner.signing_key.serialize_der().into());
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()

@@ -160,3 +160,30 @@ async fn authorities_must_be_readable_and_usable() {
         SetupError::ServerName("not a name".into())
     );
 }
+
+#[tokio::test]
+async fn each_probe_shakes_hands_in_full() {
+    let certificate = Certificate::for_name("web.example");
+    let acceptor = certificate.acceptor();
+    let (kinds, mut seen) = tokio::sync::mpsc::channel(2);
+    let server = Server::new(move |stream| {
+        let (acceptor, kinds) = (acceptor.clone(), kinds.clone());
+        async move {
+            let stream = acceptor.accept(stream).await.unwrap();
+            let _ = kinds.send(stream.get_ref().1.handshake_kind()).await;
+            servers::answer_raw(
+                stream,
+                (*b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").into(),
+            )
+            .await;
+        }
+    })
+    .await;
+    let tls = settings(Some(&certificate), Some("web.example"));
+    let prober = Prober::new(secured(&server, http(), &tls)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(prober.probe().await.failure(), None);
+        let kind = seen.recv().await.flatten();
+        assert_eq!(kind, Some(tokio_rustls::rustls::HandshakeKind::Full));
+    }
+}
