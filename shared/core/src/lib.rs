@@ -15,4 +15,5 @@ pub mod region;
 pub mod retry;
 pub mod route;
 pub mod status;
+pub mod region;
 pub mod time;
