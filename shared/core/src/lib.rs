@@ -15,5 +15,4 @@ pub mod region;
 pub mod retry;
 pub mod route;
 pub mod status;
-pub mod region;
 pub mod time;

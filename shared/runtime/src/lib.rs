@@ -22,8 +22,3 @@ mod status;
 pub mod tier;
 pub mod upstream;
 pub mod worker;
-//! Strata's adapters: Pingora and tokio around the decisions of `lb-core`.
-
-pub mod clock;
-pub mod discover;
-pub mod probe;
