@@ -143,7 +143,7 @@ impl Load {
     /// What failures multiply the cost with now, 1 to 1024.
     #[must_use]
     pub fn penalty(&self, now: Instant) -> f64 {
-        f64::from(self.penalty.factor(now))
+        f64::from(self.penalty_factor(now))
     }
 
     /// (in flight + 1) × expected latency in nanoseconds × penalty for failures.
@@ -159,6 +159,10 @@ impl Load {
     #[must_use]
     pub fn pool(&self) -> Option<&Arc<PoolLoad>> {
         self.pool.as_ref()
+    }
+
+    pub(super) fn penalty_factor(&self, now: Instant) -> f32 {
+        self.penalty.factor(now)
     }
 
     pub(super) fn read(&self, now: Instant) -> Reading {

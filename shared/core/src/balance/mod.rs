@@ -24,16 +24,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
 
+mod apportion;
+mod bounded;
 mod draw;
 mod ewma;
 pub mod hash;
+mod least_request;
 mod load;
+mod maglev;
 mod p2c;
 mod penalty;
+mod random;
+mod rendezvous;
+mod ring_hash;
+mod round_robin;
+#[cfg(test)]
+mod tests;
 
 pub use load::{InFlight, Load, PoolLoad};
 
+use least_request::LeastRequest;
+use maglev::Maglev;
 use p2c::P2c;
+use random::Random;
+use rendezvous::Rendezvous;
+use ring_hash::RingHash;
+use round_robin::RoundRobin;
 
 /// An endpoint's number, unique in the process and never given to another one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -89,6 +105,12 @@ pub struct Balancer {
 #[derive(Debug)]
 enum Chooser {
     P2c(P2c),
+    RoundRobin(RoundRobin),
+    LeastRequest(LeastRequest),
+    Random(Random),
+    RingHash(RingHash),
+    Maglev(Maglev),
+    Rendezvous(Rendezvous),
 }
 
 // === impl Weight ===
@@ -166,7 +188,13 @@ impl Balancer {
     pub fn new(policy: Policy, candidates: Vec<Candidate>) -> Self {
         let all = candidates.as_slice();
         let chooser = match policy {
-            _ => Chooser::P2c(P2c::new(all)),
+            Policy::P2c => Chooser::P2c(P2c::new(all)),
+            Policy::RoundRobin => Chooser::RoundRobin(RoundRobin::new(all)),
+            Policy::LeastRequest => Chooser::LeastRequest(LeastRequest::new(all)),
+            Policy::Random => Chooser::Random(Random::new(all)),
+            Policy::RingHash => Chooser::RingHash(RingHash::new(all)),
+            Policy::Maglev => Chooser::Maglev(Maglev::new(all)),
+            Policy::Rendezvous => Chooser::Rendezvous(Rendezvous::new(all)),
         };
         Self {
             candidates,
@@ -193,11 +221,21 @@ impl Balancer {
         rng: &mut impl Rng,
     ) -> Option<usize> {
         let all = self.candidates.as_slice();
-        let _ = key;
         match &self.chooser {
             Chooser::P2c(policy) => policy.pick(all, tried, now, rng),
+            Chooser::RoundRobin(policy) => policy.pick(all, tried, rng),
+            Chooser::LeastRequest(policy) => policy.pick(all, tried, now, rng),
+            Chooser::Random(policy) => policy.pick(all, tried, rng),
+            Chooser::RingHash(policy) => policy.pick(all, point(key, rng), tried),
+            Chooser::Maglev(policy) => policy.pick(all, point(key, rng), tried),
+            Chooser::Rendezvous(policy) => policy.pick(all, point(key, rng), tried),
         }
     }
+}
+
+/// The key's hash, or a random point.
+fn point(key: Option<u64>, rng: &mut impl Rng) -> u64 {
+    key.unwrap_or_else(|| rng.next_u64())
 }
 
 /// The mean weight of the candidates; 1 when there are none.
