@@ -13,7 +13,7 @@
 //! high bits. SipHash with a fixed key: slower, and a key printed in the source protects nobody.
 //!
 //! **Limit.** Neither is keyed. A client who picks its own affinity key can aim at one endpoint; the
-//! load bound of [`super::bounded`] caps what that achieves.
+//! load bound of the hash policies caps what that achieves.
 
 use twox_hash::XxHash3_64;
 

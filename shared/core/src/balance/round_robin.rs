@@ -19,8 +19,8 @@
 //! **Start.** The first pick sets the cursor to a random place; otherwise all replicas would send their
 //! first requests after a reload to the same server.
 //!
-//! **Limit.** The cursor is shared, so replicas and retries see a sequence that others move as well;
-//! and load is ignored: prefer p2c.
+//! **Limits.** The cursor is shared by all threads, and retries move it as well. Load is ignored: prefer
+//! p2c.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -115,6 +115,14 @@ fn a_black_hole_that_worked_before_attracts_nothing() {
 }
 
 #[test]
+fn when_all_fail_none_is_singled_out() {
+    let mut simulation = Simulation::new(BLACK_HOLE);
+    simulation.behaviours.fill(BLACK_HOLE);
+    let share = simulation.share_of_first(60);
+    assert!((0.09..0.11).contains(&share), "{share}");
+}
+
+#[test]
 fn rare_failures_cost_little_traffic() {
     let mut simulation = Simulation::new(Behaviour {
         failures_per_mille: 10,
