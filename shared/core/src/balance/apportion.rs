@@ -1,7 +1,7 @@
 //! Dividing a number of slots by weight.
 //!
-//! Round robin's sequence and Maglev's table both need whole slots per candidate that add up exactly.
-//! Rounding each share for itself would not; so the rounding error is carried from one
+//! Round robin's sequence and Maglev's table both need whole slots per candidate that add up
+//! exactly. Rounding each share for itself would not; so the rounding error is carried from one
 //! candidate to the next. A candidate lighter than one slot still gets one, at the cost of the
 //! heaviest: a weight above zero means traffic.
 
@@ -26,7 +26,8 @@ pub(super) fn apportion(weights: &[u32], slots: u32) -> Vec<u32> {
     shares
 }
 
-/// Takes `count` slots, each from the share that is the largest then, leaving at least 1 everywhere.
+/// Takes `count` slots, each from the share that is the largest then, leaving at least 1
+/// everywhere.
 fn take_from_largest(shares: &mut [u32], count: u32) {
     if count == 0 {
         return;

@@ -1,20 +1,20 @@
 //! Consistent hashing with bounded load.
 //!
-//! **Problem.** A hash sends a popular key, or an unlucky share of the ring, to one endpoint however
-//! loaded it is.
+//! **Problem.** A hash sends a popular key, or an unlucky share of the ring, to one endpoint
+//! however loaded it is.
 //!
-//! **Choice.** An endpoint with `in_flight + 1 > ceil(1.25 × (total + 1) × weight ÷ weights)` is passed
-//! over, and the key goes on to its next endpoint, the same on all replicas. At least a fifth of the
-//! weight always has room, so a probe fails with probability ≤ 0.8 and the expected number of probes
-//! is ≤ 5. After [`PROBES`] of them (probability 6e-7) the least loaded of those seen is taken: a pick
-//! stays bounded in time.
+//! **Choice.** An endpoint with `in_flight + 1 > ceil(1.25 × (total + 1) × weight ÷ weights)` is
+//! passed over, and the key goes on to its next endpoint, the same on all replicas. At least a
+//! fifth of the weight always has room, so a probe fails with probability ≤ 0.8 and the expected
+//! number of probes is ≤ 5. After [`PROBES`] of them (probability 6e-7) the least loaded of those
+//! seen is taken: a pick stays bounded in time.
 //!
-//! **Total.** The exact sum of the pool ([`PoolLoad`]) when all candidates count into the same one. Without it
-//! the sum over up to [`SAMPLED`] evenly spaced candidates, scaled up: exact in small pools, an
-//! estimate and slower in large ones.
+//! **Total.** The exact sum of the pool ([`PoolLoad`]) when all candidates count into the same one.
+//! Without it the sum over up to [`SAMPLED`] evenly spaced candidates, scaled up: exact in small
+//! pools, an estimate and slower in large ones.
 //!
-//! **Limits.** Each replica bounds what it sends itself. Threads that pick at the same moment may each
-//! overshoot by one.
+//! **Limits.** Each replica bounds what it sends itself. Threads that pick at the same moment may
+//! each overshoot by one.
 //!
 //! Source: V. Mirrokni, M. Thorup, M. Zadimoghaddam, "Consistent hashing with bounded loads", 2018.
 
@@ -96,8 +96,8 @@ impl Room {
 
 /// The first probe that was not tried and has room, or else the least loaded that was not tried.
 ///
-/// When all probes were tried, which takes a tried endpoint of nearly all the weight, any other from
-/// a place given by `hash`.
+/// When all probes were tried, which takes a tried endpoint of nearly all the weight, any other
+/// from a place given by `hash`.
 pub(super) fn walk(
     probes: impl Iterator<Item = usize>,
     candidates: &[Candidate],

@@ -1,16 +1,17 @@
 //! The fewest requests in flight.
 //!
-//! **Choice.** Up to [`SCANNED`] candidates all are compared; above, two distinct ones drawn by weight
-//! (power of two choices, see [`super::p2c`]), so that a pick stays constant in time and replicas
-//! do not rush to the same endpoint. In a small pool two choices would miss the idle server too
-//! often, and a scan costs no more than the draws.
+//! **Choice.** Up to [`SCANNED`] candidates all are compared; above, two distinct ones drawn by
+//! weight (power of two choices, see [`super::p2c`]), so that a pick stays constant in time and
+//! replicas do not rush to the same endpoint. In a small pool two choices would miss the idle
+//! server too often, and a scan costs no more than the draws.
 //!
-//! Compared is `in_flight × mean weight ÷ weight + 1`, times the penalty for failures: an endpoint that
-//! refuses at once always has the fewest requests in flight. A tie goes to the one drawn by weight, so an
-//! idle pool is shared by weight as well; see [`super::p2c`] for why the weight does not divide
-//! the request to come.
+//! Compared is `in_flight × mean weight ÷ weight + 1`, times the penalty for failures: an endpoint
+//! that refuses at once always has the fewest requests in flight. A tie goes to the one drawn by
+//! weight, so an idle pool is shared by weight as well; see [`super::p2c`] for why the weight does
+//! not divide the request to come.
 //!
-//! **Limit.** An endpoint that is slow without being busy is noticed only through what piles up on it.
+//! **Limit.** An endpoint that is slow without being busy is noticed only through what piles up on
+//! it.
 
 use rand::Rng;
 

@@ -7,7 +7,8 @@
 //! are full ([`super::bounded`]) are left out, so the next highest takes their place.
 //!
 //! **Limit.** Each pick looks at every candidate: about 1.5 ns each with equal weights and 7 ns
-//! otherwise, so 200 ns hold up to some 80 or 15 candidates. Above a few hundred use maglev or the ring.
+//! otherwise, so 200 ns hold up to some 80 or 15 candidates. Above a few hundred use maglev or the
+//! ring.
 //!
 //! Sources: D. Thaler, C. Ravishankar, "Using name-based mappings to increase hit rates", 1998;
 //! J. Resch, "New hashing algorithms for data storage", 2015 (the logarithm method).

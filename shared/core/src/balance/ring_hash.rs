@@ -1,24 +1,25 @@
 //! A ring of hashes.
 //!
-//! **Problem.** The same key to the same endpoint on all replicas, and few keys moved when an endpoint
-//! comes or goes.
+//! **Problem.** The same key to the same endpoint on all replicas, and few keys moved when an
+//! endpoint comes or goes.
 //!
 //! **Choice.** Ketama's ring: each endpoint has many points, a key belongs to the next point. The
-//! lightest endpoint has 160 points, as in nginx, and the others in proportion, so that
-//! adding an endpoint does not change the number of points of the others (unless it is the lightest).
-//! With 160 points shares scatter by 8 %; the load bound ([`super::bounded`]) evens out what is left.
+//! lightest endpoint has 160 points, as in nginx, and the others in proportion, so that adding an
+//! endpoint does not change the number of points of the others (unless it is the lightest). With
+//! 160 points shares scatter by 8 %; the load bound ([`super::bounded`]) evens out what is left.
 //! The points after a key's own are its next endpoints, for retries and for the bound.
 //!
-//! **Constant time.** A binary search over half a million points is 19 steps, each likely a cache miss.
-//! Points are hashes, so they are spread evenly: a table over the top bits of the position says where
-//! to begin, and a few steps in the same cache line reach the point.
+//! **Constant time.** A binary search over half a million points is 19 steps, each likely a cache
+//! miss. Points are hashes, so they are spread evenly: a table over the top bits of the position
+//! says where to begin, and a few steps in the same cache line reach the point.
 //!
-//! **Bounded.** At most [`MAX_POINTS`] points (5 MB with the table), or one per endpoint if there are
-//! more. Above that, from 3,277 endpoints of equal weight on, points per endpoint shrink with the pool
-//! (52 at 10,000: shares scatter by 14 %), and a change moves about twice the keys it must.
+//! **Bounded.** At most [`MAX_POINTS`] points (5 MB with the table), or one per endpoint if there
+//! are more. Above that, from 3,277 endpoints of equal weight on, points per endpoint shrink with
+//! the pool (52 at 10,000: shares scatter by 14 %), and a change moves about twice the keys it
+//! must.
 //!
-//! **Rejected.** Points from MD5 as in the original: slower to build, and no replica here needs to agree
-//! with memcached clients.
+//! **Rejected.** Points from MD5 as in the original: slower to build, and no replica here needs to
+//! agree with memcached clients.
 //!
 //! Source: D. Karger et al., "Consistent hashing and random trees", 1997; libketama.
 

@@ -4,23 +4,23 @@
 //! `aaaaabc`. nginx's smooth algorithm does that, but each of its steps adds to and compares the
 //! counters of all candidates, under a lock.
 //!
-//! **Choice.** The sequence is laid out when the table is built, and a pick only moves a cursor: one
-//! atomic addition. Each candidate with `s` slots stands at `s` equally spaced moments of a round; its
-//! first moment is shifted by a multiple of the golden ratio, so that candidates of the same weight
-//! spread over the round instead of standing side by side. Sorted by moment, that is the sequence.
-//! Between two turns of a candidate with `t` slots, one with `s` gets at most `s ÷ t + 1`; with
-//! equal weights each comes once per round.
+//! **Choice.** The sequence is laid out when the table is built, and a pick only moves a cursor:
+//! one atomic addition. Each candidate with `s` slots stands at `s` equally spaced moments of a
+//! round; its first moment is shifted by a multiple of the golden ratio, so that candidates of the
+//! same weight spread over the round instead of standing side by side. Sorted by moment, that is
+//! the sequence. Between two turns of a candidate with `t` slots, one with `s` gets at most `s ÷ t
+//! + 1`; with equal weights each comes once per round.
 //!
-//! **Bounded.** Weights are divided by their greatest common divisor. If they still add up to more than
-//! [`MIN_LIMIT`] or [`PER_CANDIDATE`] slots per candidate on average, they are apportioned to so
-//! many slots: a share is then off by at most 1 slot, 6 % for a candidate of mean weight in a large
-//! pool, and a candidate lighter than a slot gets one.
+//! **Bounded.** Weights are divided by their greatest common divisor. If they still add up to more
+//! than [`MIN_LIMIT`] or [`PER_CANDIDATE`] slots per candidate on average, they are apportioned to
+//! so many slots: a share is then off by at most 1 slot, 6 % for a candidate of mean weight in a
+//! large pool, and a candidate lighter than a slot gets one.
 //!
-//! **Start.** The first pick sets the cursor to a random place; otherwise all replicas would send their
-//! first requests after a reload to the same server.
+//! **Start.** The first pick sets the cursor to a random place; otherwise all replicas would send
+//! their first requests after a reload to the same server.
 //!
-//! **Limits.** The cursor is shared by all threads, and retries move it as well. Load is ignored: prefer
-//! p2c.
+//! **Limits.** The cursor is shared by all threads, and retries move it as well. Load is ignored:
+//! prefer p2c.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
