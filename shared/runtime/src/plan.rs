@@ -59,6 +59,8 @@ pub struct Plan {
     pub regions: Option<Arc<RegionSet>>,
     /// Where clients are, on the global tier.
     pub geo: model::GeoSource,
+    /// Requests per second that a regional replica's servers are able to serve, when that is configured.
+    pub capacity_rps: Option<u32>,
     /// Counts what no route matches.
     pub unrouted: RouteMetrics,
 }

@@ -67,7 +67,7 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
     });
     let (threading, admin) = (common.threading, common.admin.address);
     let listeners = bound(common.listeners, &sockets);
-    let reload = Reload::new(path.to_owned(), site.clone(), shared.clone(), tls, config, hash);
+    let reload = Reload::<T>::new(path.to_owned(), site.clone(), shared.clone(), tls, config, hash);
     let process = Arc::new(Process {
         shared: shared.clone(),
         reload: Arc::new(reload),

@@ -12,6 +12,7 @@ use crate::metrics::{Metrics, RouteMetrics};
 use crate::plan::{Action, Identity, Plan};
 use crate::tier::{Common, TierProgram};
 use crate::upstream::{EndpointTable, Pool, RegionSet, Reports};
+use lb_core::balance::PoolLoad;
 use lb_core::config::model;
 use lb_core::http::forward::Trust;
 use lb_core::route::RouteTable;
@@ -33,6 +34,7 @@ pub struct Site {
     pub endpoints: EndpointTable,
     resolved: Mutex<HashMap<String, Vec<SocketAddr>>>,
     reports: Mutex<HashMap<String, Reports>>,
+    loads: Mutex<HashMap<String, Arc<PoolLoad>>>,
 }
 
 /// What a tier's routes lead to.
@@ -44,6 +46,8 @@ pub struct Targets {
     pub regions: Option<Arc<RegionSet>>,
     /// Where clients are, on the global tier.
     pub geo: model::GeoSource,
+    /// Requests per second that a region's servers are able to serve, on the regional tier.
+    pub capacity_rps: Option<u32>,
     /// For each route, where it leads (redirects excepted) and under which name that is counted.
     pub actions: Vec<Option<(Action, String)>>,
 }
@@ -61,6 +65,7 @@ impl Site {
             endpoints: EndpointTable::default(),
             resolved: Mutex::default(),
             reports: Mutex::default(),
+            loads: Mutex::default(),
         }
     }
 
@@ -78,6 +83,13 @@ impl Site {
     pub fn set_addresses(&self, address: &str, found: Vec<SocketAddr>) {
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
         resolved.insert(address.to_owned(), found);
+    }
+
+    /// What a pool carries in all; it belongs to the pool's name, not to a generation.
+    #[must_use]
+    pub fn load(&self, pool: &str) -> Arc<PoolLoad> {
+        let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        loads.entry(pool.to_owned()).or_insert_with(PoolLoad::new).clone()
     }
 
     /// The reports of a region's replicas.
@@ -115,6 +127,7 @@ pub fn plan<T: TierProgram>(
         pools: targets.pools,
         regions: targets.regions,
         geo: targets.geo,
+        capacity_rps: targets.capacity_rps,
         unrouted: RouteMetrics::new(&site.metrics.families, "", ""),
     })
 }

@@ -4,7 +4,7 @@ use super::Site;
 use crate::clock;
 use crate::metrics::{EndpointMetrics, PoolMetrics};
 use crate::upstream::{Endpoint, EndpointKey, Health, Member, Pool, Target};
-use lb_core::balance::{Policy, Weight};
+use lb_core::balance::{Load, Policy, Weight};
 use lb_core::config::model::{HashOn, HealthCheck, Outlier, UpstreamHttp, UpstreamTls};
 use lb_core::name::{ServerName, ZoneName};
 use std::net::SocketAddr;
@@ -109,7 +109,8 @@ impl Site {
             let metrics = EndpointMetrics::new(families, &spec.name, server.name.as_str());
             let peer = target.peer(address, server.host());
             let (key, zone) = (key.clone(), server.zone.clone());
-            Endpoint::new(id, key, zone, &spec.outlier, peer, metrics, clock::now())
+            let load = Load::in_pool(clock::now(), self.load(&spec.name));
+            Endpoint::new(id, key, zone, load, &spec.outlier, peer, metrics)
         });
         endpoint.reconfigure(&spec.outlier);
         if !spec.check.enabled {

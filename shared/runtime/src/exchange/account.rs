@@ -116,6 +116,7 @@ pub(super) fn record(worker: &Worker, session: &ServerSession, request: &Request
         worker.shared.metrics.reject(reason);
         if reason != Reason::ClientLeft {
             worker.shared.requests.fail();
+            request.rule.metrics.fail();
         }
     }
     let method = session.req_header().method.as_str();

@@ -77,16 +77,16 @@ impl Endpoint {
         id: EndpointId,
         key: EndpointKey,
         zone: Option<ZoneName>,
+        load: Load,
         outlier: &Outlier,
         peer: HttpPeer,
         metrics: EndpointMetrics,
-        now: Instant,
     ) -> Self {
         Self {
             id,
             key,
             zone,
-            load: Arc::new(Load::new(now)),
+            load: Arc::new(load),
             errors: ConsecutiveErrors::new(outlier.consecutive_errors),
             ejector: Mutex::new(Ejector::new(outlier)),
             peer,
