@@ -41,11 +41,13 @@ def bidi(channel):
     outgoing = queue.Queue()
     call = channel.stream_stream("/strata.Echo/Bidi")(iter(outgoing.get, None), timeout=TIMEOUT)
     is_ok = True
-    for number in range(20):
-        message = b"turn %d" % number
-        outgoing.put(message)
-        is_ok &= next(call) == b"echo:" + message
-    outgoing.put(None)
+    try:
+        for number in range(20):
+            message = b"turn %d" % number
+            outgoing.put(message)
+            is_ok &= next(call) == b"echo:" + message
+    finally:
+        outgoing.put(None)
     is_ok &= next(call, None) is None
     note("bidi", is_ok, call)
 

@@ -310,7 +310,7 @@ impl Process {
             let running = self.is_running();
             match check(self.output()).await {
                 Ok(value) => Ok(Ok(value)),
-                Err(_) if !running => Ok(Err(anyhow!("{} ended: {:?}", self.name, self.status))),
+                Err(_) if !running => Ok(Err(anyhow!("{what}: {}", self.ending()))),
                 Err(e) => Err(e),
             }
         });
@@ -393,6 +393,13 @@ impl Process {
     /// When the process has ended.
     pub fn usage(&self) -> Result<Usage> {
         usage(self.pid()).with_context(|| format!("usage of {}", self.name))
+    }
+
+    fn ending(&self) -> String {
+        let status = self
+            .status
+            .map_or_else(|| "unknown".to_owned(), |status| status.to_string());
+        format!("{} ended ({status})", self.name)
     }
 
     async fn wait_state(&mut self, wanted: impl Fn(char) -> bool, what: &str) -> Result<()> {

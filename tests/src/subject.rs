@@ -239,6 +239,7 @@ defaults
     mode http
     option forwardfor
     option http-no-delay
+    option abortonclose
     timeout connect 1s
     timeout client 60s
     timeout server 60s

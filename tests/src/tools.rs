@@ -15,6 +15,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::process::Launch;
 
+const PIP_TRIES: u32 = 3;
+
 /// A third party's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
@@ -156,21 +158,23 @@ async fn make_venv(venv: &Path, python: &Path) -> Result<()> {
     make.run_ok(limit)
         .await
         .context("making a venv (Debian: apt-get install python3-venv)")?;
-    Launch::new("pip", python)
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--only-binary",
-            ":all:",
-            "-r",
-        ])
-        .arg(peer_file("requirements.txt"))
+    // A registry may fail once; the tests should not fail with it.
+    for _ in 1..PIP_TRIES {
+        if pip(python).run_ok(limit).await.is_ok() {
+            return Ok(());
+        }
+    }
+    pip(python)
         .run_ok(limit)
         .await
         .context("installing the peers' Python packages")?;
     Ok(())
+}
+
+fn pip(python: &Path) -> Launch {
+    Launch::new("pip", python)
+        .args("-m pip install --quiet --only-binary :all: -r".split(' '))
+        .arg(peer_file("requirements.txt"))
 }
 
 /// `target/PROFILE`: the test runs from its subdirectory `deps`.

@@ -16,6 +16,7 @@ mod replica;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -39,6 +40,7 @@ pub struct Topology {
     pools: Vec<PoolPlan>,
     tune_regional: Vec<TuneRegional>,
     tune_global: Vec<TuneGlobal>,
+    programs: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -163,6 +165,13 @@ impl Topology {
         self
     }
 
+    /// Takes `regional-lb` and `global-lb` from this directory instead of the build's.
+    #[must_use]
+    pub fn programs(mut self, dir: &Path) -> Self {
+        self.programs = Some(dir.to_path_buf());
+        self
+    }
+
     /// Starts servers, regional replicas and global replicas, and waits until all are ready.
     ///
     /// # Errors
@@ -187,7 +196,7 @@ impl Topology {
                 file.admin,
                 dir.path(),
             );
-            globals.push(made.launched(&file.render())?);
+            globals.push(made.launched(&file.render(), self.programs.as_deref())?);
         }
         let mut platform = Platform {
             globals,
@@ -226,7 +235,7 @@ impl Topology {
                 file.admin,
                 dir.path(),
             );
-            replicas.push(made.launched(&file.render())?);
+            replicas.push(made.launched(&file.render(), self.programs.as_deref())?);
         }
         Ok(Region {
             name: name.to_owned(),
@@ -399,7 +408,7 @@ impl Platform {
     }
 
     /// Directory of configuration and output files; it goes with the platform.
-    pub fn dir(&self) -> &std::path::Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 }

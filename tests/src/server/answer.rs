@@ -1,6 +1,6 @@
 //! From a request to its answer, with everything the script puts in between.
 
-use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(super) async fn handle(
     shared: Arc<Shared>,
     conn: Arc<ConnState>,
     request: Request<Incoming>,
-) -> Result<Response<Tracked>, Infallible> {
+) -> io::Result<Response<Tracked>> {
     let (head, body) = request.into_parts();
     let script = shared.behaviour();
     let is_probe = head.uri.path() == "/healthz";
@@ -50,7 +50,7 @@ pub(super) async fn handle(
         Some(workers) => workers.clone().acquire_owned().await.ok(),
         None => None,
     };
-    let upload = take_body(&script, &flight, &head, body).await;
+    let upload = take_body(&script, &flight, &head, body).await?;
     for status in &script.informational {
         conn.write_raw(format!("HTTP/1.1 {status} Hint\r\nlink: </a.css>\r\n\r\n").as_bytes());
     }
@@ -76,16 +76,21 @@ async fn probe(health: Health, mut flight: Flight) -> Response<Tracked> {
     response
 }
 
-/// Reads the request's body as the script wants it read.
-async fn take_body(script: &Behaviour, flight: &Flight, head: &Parts, body: Incoming) -> Upload {
+/// Reads the request's body as the script wants it read; an error ends the connection (HTTP/2: the stream).
+async fn take_body(
+    script: &Behaviour,
+    flight: &Flight,
+    head: &Parts,
+    body: Incoming,
+) -> io::Result<Upload> {
     let seed = number_in(&head.headers, BODY_SEED);
     match script.early {
         Early::No => read_body(&flight.shared, flight.entry, script.read_delay, seed, body).await,
-        Early::ThenDrop => Upload::default(),
+        Early::ThenDrop => Ok(Upload::default()),
         Early::ThenRead => {
             let (shared, entry, delay) = (flight.shared.clone(), flight.entry, script.read_delay);
             tokio::spawn(async move { read_body(&shared, entry, delay, seed, body).await });
-            Upload::default()
+            Ok(Upload::default())
         }
     }
 }
@@ -96,17 +101,17 @@ async fn read_body(
     delay: Duration,
     seed: Option<u64>,
     mut body: Incoming,
-) -> Upload {
+) -> io::Result<Upload> {
     const KEPT: usize = 64 * 1024;
     let mut checker = pattern::Checker::new(seed.unwrap_or(0));
     let mut upload = Upload {
         is_intact: true,
         ..Upload::default()
     };
-    let is_complete = loop {
+    let end = loop {
         match body.frame().await {
-            None => break true,
-            Some(Err(_)) => break false,
+            None => break Ok(()),
+            Some(Err(e)) => break Err(io::Error::other(e)),
             Some(Ok(frame)) => {
                 let bytes = frame.into_data().unwrap_or_default();
                 checker.feed(&bytes);
@@ -122,8 +127,8 @@ async fn read_body(
             }
         }
     };
-    note(shared, entry, &upload, is_complete);
-    upload
+    note(shared, entry, &upload, end.is_ok());
+    end.map(|()| upload)
 }
 
 fn note(shared: &Shared, entry: Option<Entry>, upload: &Upload, is_complete: bool) {

@@ -344,8 +344,10 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream) {
     let (_registered, conn) = Registered::new(shared.clone(), &stream);
     let io = SharedStream(stream.clone());
     let how = tokio::select! {
-        () = speak(shared.clone(), conn.clone(), io) => Cut::Close,
+        // First, because a cut also breaks the body, at which hyper would close properly.
+        biased;
         how = conn.wait_cut() => how,
+        () = speak(shared.clone(), conn.clone(), io) => Cut::Close,
         () = grow_tired(&shared, &conn) => Cut::Close,
     };
     if how == Cut::Reset {

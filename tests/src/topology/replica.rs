@@ -30,6 +30,7 @@ pub struct Replica {
     name: String,
     address: SocketAddr,
     admin: SocketAddr,
+    program: PathBuf,
     config: PathBuf,
     log: PathBuf,
     process: Option<Process>,
@@ -62,13 +63,19 @@ impl Replica {
             name: name.to_owned(),
             address,
             admin,
+            program: PathBuf::new(),
             config: dir.join(format!("{name}.yaml")),
             log: dir.join(format!("{name}.log")),
             process: None,
         }
     }
 
-    pub(super) fn launched(mut self, config: &str) -> Result<Self> {
+    pub(super) fn launched(mut self, config: &str, programs: Option<&Path>) -> Result<Self> {
+        let name = self.tier.program();
+        self.program = match programs {
+            Some(dir) => dir.join(name),
+            None => tools::program(name)?,
+        };
         std::fs::write(&self.config, config)?;
         self.launch()?;
         Ok(self)
@@ -258,7 +265,7 @@ impl Replica {
     }
 
     fn launch(&mut self) -> Result<()> {
-        let launch = Launch::new(&self.name, tools::program(self.tier.program())?)
+        let launch = Launch::new(&self.name, &self.program)
             .args(["run", "--config"])
             .arg(&self.config);
         self.process = Some(launch.start_logging_to(&self.log)?);

@@ -5,3 +5,4 @@ mod load;
 mod peers;
 mod processes;
 mod servers;
+mod topologies;

@@ -71,17 +71,15 @@ async fn grpc_makes_all_kinds_of_call() -> Result<()> {
 
 #[tokio::test]
 async fn a_client_that_fails_is_an_error() -> Result<()> {
-    let server = Server::start("not-grpc").await?;
-    ensure!(
-        peers::grpc_client(server.address()).await.is_err(),
-        "plain HTTP passed as gRPC"
-    );
+    let plain = peers::python_http("plain").await?;
+    let refused = peers::grpc_client(plain.address).await;
+    ensure!(refused.is_err(), "plain HTTP passed as gRPC");
     let chat = Chat {
         messages: 1,
         bytes: 1,
         quiet: Duration::ZERO,
     };
-    let refused = peers::websocket_client(server.address(), chat).await;
+    let refused = peers::websocket_client(plain.address, chat).await;
     ensure!(refused.is_err(), "plain HTTP passed as a websocket");
     Ok(())
 }
