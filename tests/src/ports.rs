@@ -6,18 +6,20 @@
 //!
 //! **Choice.** Each test process claims an address of its own in `127.0.0.0/8` and counts ports up on it, below the
 //! range that outgoing connections use. The claim is a listener on a fixed port of that address: the kernel lets one
-//! process hold it and releases it on any death. Each port is tried by binding it before it is given out.
+//! process hold it and releases it on any death. Each port is tried by binding it before it is given out; a listener
+//! must set `SO_REUSEADDR`, as each server does.
 //!
 //! **Rejected.** Lock files: they survive a crash. Port 0 on 127.0.0.1: the gap above.
 //!
 //! **Limits.** Linux, where all of `127.0.0.0/8` is local without set-up. A program that binds `0.0.0.0` can still
 //! collide, but then the trial bind fails and the port is skipped.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context, Result, anyhow};
+use tokio::net::TcpSocket;
 
 const CLAIM_PORT: u16 = 9_999;
 const FIRST_PORT: u16 = 10_000;
@@ -31,7 +33,7 @@ pub struct Loopback {
     _claim: TcpListener,
 }
 
-/// One free address for a TCP (or UDP) listener, never given out twice by this process.
+/// One free address for a listener, never given out twice by this process.
 ///
 /// # Errors
 ///
@@ -103,12 +105,22 @@ impl Loopback {
                 self.next.store(FIRST_PORT, Ordering::Relaxed);
             }
             let address = SocketAddr::from((self.ip, port));
-            if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
+            if is_free(address) {
                 return Ok(address);
             }
         }
         Err(anyhow!("{} has no free port left", self.ip)).context("finding a free port")
     }
+}
+
+/// Whether the address can be bound. It is bound without listening: a child that is just being forked holds our
+/// sockets until its `exec`, and a listening one would make the port look taken for that moment.
+fn is_free(address: SocketAddr) -> bool {
+    let bound = TcpSocket::new_v4().and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)
+    });
+    bound.is_ok()
 }
 
 /// Spreads `index` over 127.1.1.1 … 127.250.254.250, away from 127.0.0.1, which everything else uses.

@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -33,6 +33,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+
+use crate::wait::eventually;
 
 pub use self::behaviour::{Answer, Behaviour, Early, Fault, Health};
 use self::conn::{ConnState, Cut, SharedStream};
@@ -230,7 +232,10 @@ impl Server {
             return Ok(());
         }
         let address = self.shared.address;
-        let listener = bind(address).with_context(|| format!("binding {address}"))?;
+        // A child that is being forked just now may hold the old listener until its exec.
+        let what = format!("binding {address}");
+        let limit = Duration::from_secs(1);
+        let listener = eventually(limit, &what, async || Ok(bind(address)?)).await?;
         let task = tokio::spawn(accept_all(self.shared.clone(), listener));
         *self.lock_acceptor() = Some(task);
         Ok(())

@@ -81,8 +81,13 @@ async fn requests_keep_coming_while_the_server_is_frozen() -> Result<()> {
         "answers came from a frozen server: {report}"
     );
     ensure!(report.failed == 0, "{report}");
-    // 100 were due in the half second; those of its first 350 ms came later than 150 ms.
-    ensure!((40..=110).contains(&report.late), "{report}");
+    let frozen = report.marks[1].at - report.marks[0].at;
+    let expected = (frozen.as_secs_f64() - 0.15) * 200.0;
+    let share = report.late as f64 / expected;
+    ensure!(
+        (0.7..1.5).contains(&share),
+        "about {expected:.0} answers must be late: {report}"
+    );
     ensure!(
         report.max() >= Duration::from_millis(450),
         "latency counts from the due time: {report}"
@@ -98,11 +103,7 @@ async fn requests_keep_coming_while_the_server_is_frozen() -> Result<()> {
         .iter()
         .filter(|slot| slot.late > 0)
         .count();
-    ensure!(
-        (3..=8).contains(&late_slots),
-        "{:#?}",
-        report.timeline(width)
-    );
+    ensure!(late_slots >= 3, "{:#?}", report.timeline(width));
     Ok(())
 }
 
