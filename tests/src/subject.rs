@@ -1,13 +1,13 @@
 //! The proxy under test, behind one face: nginx, HAProxy, one tier of ours, or both.
 //!
 //! A suite written against a [`Subject`] can be proved against a proxy whose behaviour is known before it judges
-//! ours, and shows where the peers differ. `STRATA_SUBJECT` chooses: `nginx`, `haproxy`, `regional`, `two-tier`.
+//! ours, and shows where the peers differ.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use tempfile::TempDir;
 
 use crate::process::Process;
@@ -62,23 +62,6 @@ enum Holder {
 // === impl Kind ===
 
 impl Kind {
-    /// The choice of `STRATA_SUBJECT`, nginx by default.
-    ///
-    /// # Errors
-    ///
-    /// For an unknown name.
-    pub fn from_env() -> Result<Self> {
-        match std::env::var("STRATA_SUBJECT").as_deref() {
-            Err(_) | Ok("nginx") => Ok(Self::Nginx),
-            Ok("haproxy") => Ok(Self::Haproxy),
-            Ok("regional") => Ok(Self::Regional),
-            Ok("two-tier") => Ok(Self::TwoTier),
-            Ok(other) => {
-                bail!("STRATA_SUBJECT={other}: want nginx, haproxy, regional or two-tier")
-            }
-        }
-    }
-
     /// Whether it is one of ours, of which more may be asked.
     pub fn is_ours(self) -> bool {
         matches!(self, Self::Regional | Self::TwoTier)
@@ -88,16 +71,16 @@ impl Kind {
 // === impl Subject ===
 
 impl Subject {
-    /// Starts the proxy that `STRATA_SUBJECT` names in front of HTTP/1.1 servers.
+    /// Starts a proxy in front of HTTP/1.1 servers.
     ///
     /// # Errors
     ///
     /// When it is missing or does not start.
-    pub async fn start(servers: &[SocketAddr]) -> Result<Self> {
-        Self::start_as(Kind::from_env()?, servers, Upstream::Http1).await
+    pub async fn start(kind: Kind, servers: &[SocketAddr]) -> Result<Self> {
+        Self::start_as(kind, servers, Upstream::Http1).await
     }
 
-    /// Starts a given proxy.
+    /// Starts a proxy in front of servers of this protocol.
     ///
     /// # Errors
     ///
@@ -109,7 +92,15 @@ impl Subject {
                 return Self::start_peer(kind, http1, h2c, servers, upstream).await;
             }
             Kind::Regional => Topology::regional(),
-            Kind::TwoTier => Topology::two_tier().globals(1),
+            // What ends in trailers needs HTTP/2 all the way.
+            Kind::TwoTier if upstream == Upstream::H2c => {
+                Topology::two_tier().tune_global(|file| {
+                    file.regions
+                        .iter_mut()
+                        .for_each(|r| r.extra = "protocol: h2".into())
+                })
+            }
+            Kind::TwoTier => Topology::two_tier(),
         };
         let platform = platform
             .external_pool("web", servers, upstream)

@@ -15,10 +15,14 @@ pub struct RegionalFile {
     pub region: String,
     /// Where users (or the global tier) connect.
     pub listener: SocketAddr,
+    /// What the listener speaks, and whom it believes.
+    pub front: Front,
     /// Where operators connect.
     pub admin: SocketAddr,
     /// Routes, first to last.
     pub routes: Vec<Route>,
+    /// More routes, as lines of the list.
+    pub more_routes: String,
     /// Pools.
     pub pools: Vec<Pool>,
     /// More top-level lines.
@@ -32,14 +36,31 @@ pub struct GlobalFile {
     pub name: String,
     /// Where users connect.
     pub listener: SocketAddr,
+    /// What the listener speaks, and whom it believes.
+    pub front: Front,
     /// Where operators connect.
     pub admin: SocketAddr,
     /// How the one route chooses a region.
     pub policy: String,
+    /// More lines of that route, without indentation.
+    pub route_extra: String,
+    /// More routes, as lines of the list.
+    pub more_routes: String,
     /// Regions.
     pub regions: Vec<Region>,
     /// More top-level lines.
     pub extra: String,
+}
+
+/// A listener's manners.
+#[derive(Debug, Clone)]
+pub struct Front {
+    /// Protocols, as in `http1, h2c`.
+    pub protocols: String,
+    /// The inner text of `tls: { … }`.
+    pub tls: Option<String>,
+    /// Ranges of peers whose forwarding headers are believed.
+    pub trusted: String,
 }
 
 /// A route by path prefix to a pool.
@@ -102,7 +123,7 @@ impl RegionalFile {
     /// The file's text.
     pub fn render(&self) -> String {
         let mut text = format!("name: {}\nregion: {}\n", self.name, self.region);
-        listeners(&mut text, self.listener, self.admin);
+        self.front.render(&mut text, self.listener, self.admin);
         text.push_str("routes:\n");
         for route in &self.routes {
             let Route {
@@ -116,6 +137,7 @@ impl RegionalFile {
             let _ = writeln!(text, "    pool: {pool}");
             indented(&mut text, extra);
         }
+        text.push_str(&self.more_routes);
         text.push_str("pools:\n");
         for pool in &self.pools {
             pool.render(&mut text);
@@ -176,12 +198,14 @@ impl GlobalFile {
     /// The file's text.
     pub fn render(&self) -> String {
         let mut text = format!("name: {}\n", self.name);
-        listeners(&mut text, self.listener, self.admin);
+        self.front.render(&mut text, self.listener, self.admin);
         let _ = writeln!(
             text,
-            "routes:\n  - {{ name: all, match: {{ path: {{ prefix: / }} }}, regions: {{ policy: {} }} }}",
+            "routes:\n  - name: all\n    match: {{ path: {{ prefix: / }} }}\n    regions: {{ policy: {} }}",
             self.policy
         );
+        indented(&mut text, &self.route_extra);
+        text.push_str(&self.more_routes);
         text.push_str("regions:\n");
         for region in &self.regions {
             let Region {
@@ -208,14 +232,35 @@ impl GlobalFile {
     }
 }
 
+// === impl Front ===
+
+impl Default for Front {
+    fn default() -> Self {
+        Self {
+            protocols: "http1, h2c".to_owned(),
+            tls: None,
+            trusted: "127.0.0.0/8".to_owned(),
+        }
+    }
+}
+
 // Writing to a string cannot fail, hence the ignored results in this file.
-fn listeners(text: &mut String, listener: SocketAddr, admin: SocketAddr) {
-    let _ = writeln!(
-        text,
-        "listeners:\n  - {{ name: web, address: \"{listener}\", protocols: [http1, h2c] }}"
-    );
-    let _ = writeln!(text, "admin: {{ address: \"{admin}\" }}");
-    let _ = writeln!(text, "trusted_proxies: [127.0.0.0/8]");
+impl Front {
+    fn render(&self, text: &mut String, listener: SocketAddr, admin: SocketAddr) {
+        let Self {
+            protocols,
+            tls,
+            trusted,
+        } = self;
+        let tls = tls.as_ref().map(|tls| format!(", tls: {{ {tls} }}"));
+        let tls = tls.unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "listeners:\n  - {{ name: web, address: \"{listener}\", protocols: [{protocols}]{tls} }}"
+        );
+        let _ = writeln!(text, "admin: {{ address: \"{admin}\" }}");
+        let _ = writeln!(text, "trusted_proxies: [{trusted}]");
+    }
 }
 
 fn indented(text: &mut String, extra: &str) {

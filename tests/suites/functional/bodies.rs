@@ -11,7 +11,7 @@ use strata_tests::pattern;
 use strata_tests::peers;
 use strata_tests::server::{BODY_SEED, Fault, Server};
 use strata_tests::subject::Subject;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(5);
 const LARGE: usize = 20_000_000;
@@ -19,7 +19,7 @@ const LARGE: usize = 20_000_000;
 #[tokio::test]
 async fn large_downloads_arrive_byte_for_byte() -> Result<()> {
     let server = Server::start("s").await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     for dial in [Dial::http1(subject.http1), Dial::h2c(subject.h2c)] {
         for path in [format!("/bytes/{LARGE}"), format!("/chunked/{LARGE}")] {
             let answer = dial.get(&path).await?;
@@ -37,7 +37,7 @@ async fn large_downloads_arrive_byte_for_byte() -> Result<()> {
 #[tokio::test]
 async fn large_uploads_arrive_byte_for_byte() -> Result<()> {
     let server = Server::start("s").await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     for dial in [Dial::http1(subject.http1), Dial::h2c(subject.h2c)] {
         let body = client::full(pattern::whole(3, LARGE));
         let request = Request::post("/upload").header(BODY_SEED, 3).body(body)?;
@@ -53,7 +53,7 @@ async fn large_uploads_arrive_byte_for_byte() -> Result<()> {
 #[tokio::test]
 async fn a_streamed_upload_without_a_length_arrives() -> Result<()> {
     let server = Server::start("s").await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     let (mut sender, body) = client::streamed();
     let mut conn = Dial::http1(subject.http1).connect().await?;
     let request = Request::post("/upload").header(BODY_SEED, 9).body(body)?;
@@ -75,12 +75,11 @@ async fn a_streamed_upload_without_a_length_arrives() -> Result<()> {
 #[tokio::test]
 async fn events_flow_one_by_one() -> Result<()> {
     let server = Server::builder("s")
-        .script(|s| s.chunk_delay = Duration::from_millis(100))
+        .script(|s| s.chunk_delay = Duration::from_millis(300))
         .start()
         .await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     for dial in [Dial::http1(subject.http1), Dial::h2c(subject.h2c)] {
-        let start = Instant::now();
         let mut conn = dial.connect().await?;
         let mut response = conn
             .begin(Request::get("/events/5").body(client::empty())?)
@@ -95,9 +94,8 @@ async fn events_flow_one_by_one() -> Result<()> {
             "first event"
         );
         ensure!(
-            start.elapsed() < Duration::from_millis(350),
-            "held back: {:?}",
-            start.elapsed()
+            server.ledger().counts().in_flight == 1,
+            "the first event came when all were sent"
         );
         let rest = response.collect().await?.to_bytes();
         ensure!(rest.ends_with(b"event 4\n\n"), "{rest:?}");
@@ -111,7 +109,7 @@ async fn a_truncated_answer_is_never_passed_on_as_whole() -> Result<()> {
         .script(|s| s.inject(Fault::Truncate, 1.0))
         .start()
         .await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     for dial in [Dial::http1(subject.http1), Dial::h2c(subject.h2c)] {
         for path in ["/bytes/100000", "/chunked/100000"] {
             let answer = dial.get(path).await;
@@ -128,7 +126,7 @@ async fn a_truncated_answer_is_never_passed_on_as_whole() -> Result<()> {
 async fn a_reader_that_stops_holds_the_server_back() -> Result<()> {
     const HUGE: u64 = 400_000_000;
     let server = Server::start("s").await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     let mut conn = Dial::http1(subject.http1).connect().await?;
     let path = format!("/bytes/{HUGE}");
     let mut response = conn
@@ -154,12 +152,12 @@ async fn a_reader_that_stops_holds_the_server_back() -> Result<()> {
 #[tokio::test]
 async fn nginx_and_python_as_servers() -> Result<()> {
     let (nginx, python) = (peers::nginx("n").await?, peers::python_http("p").await?);
-    let subject = Subject::start(&[nginx.address]).await?;
+    let subject = Subject::start(super::KIND, &[nginx.address]).await?;
     ensure!(
         client::get(subject.http1, "/file").await?.body.len() == 1_048_576,
         "nginx's file"
     );
-    let subject = Subject::start(&[python.address]).await?;
+    let subject = Subject::start(super::KIND, &[python.address]).await?;
     let answer = client::get(subject.http1, "/chunked").await?;
     ensure!(answer.text().lines().count() == 10, "{}", answer.text());
     let answer = client::post(subject.http1, "/", "to python").await?;

@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 use strata_tests::peers;
-use strata_tests::subject::{Kind, Subject, Upstream};
+use strata_tests::subject::{Subject, Upstream};
 
 #[tokio::test]
 async fn all_kinds_of_call_pass_with_their_trailers() -> Result<()> {
     let peer = peers::grpc_server("g1").await?;
-    let subject = Subject::start_as(Kind::from_env()?, &[peer.address], Upstream::H2c).await?;
+    let subject = Subject::start_as(super::KIND, &[peer.address], Upstream::H2c).await?;
     let report = peers::grpc_client(subject.h2c).await?;
     for (kind, count) in [
         ("unary", "1"),

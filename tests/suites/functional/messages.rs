@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(5);
 #[tokio::test]
 async fn methods_and_statuses_pass_unchanged() -> Result<()> {
     let server = Server::start("s").await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     for dial in [Dial::http1(subject.http1), Dial::h2c(subject.h2c)] {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
             let body = if method == "GET" {
@@ -46,7 +46,7 @@ async fn methods_and_statuses_pass_unchanged() -> Result<()> {
 #[tokio::test]
 async fn head_has_the_length_and_no_body() -> Result<()> {
     let server = Server::start("s").await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     for dial in [Dial::http1(subject.http1), Dial::h2c(subject.h2c)] {
         let request = Request::head("/bytes/12345").body(client::empty())?;
         let answer = dial.send(request).await?;
@@ -63,7 +63,7 @@ async fn head_has_the_length_and_no_body() -> Result<()> {
 #[tokio::test]
 async fn hop_by_hop_fields_stay_on_their_hop() -> Result<()> {
     let server = Server::start("s").await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     let request = Request::get("/echo")
         .header("x-own", "1")
         .header("keep-alive", "timeout=5")
@@ -83,7 +83,7 @@ async fn hop_by_hop_fields_stay_on_their_hop() -> Result<()> {
 #[tokio::test]
 async fn expect_100_continue_is_answered_before_the_body() -> Result<()> {
     let server = Server::start("s").await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     let mut conn = RawConn::connect(subject.http1).await?;
     conn.write(
         b"POST /upload HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 5\r\nconnection: close\r\n\r\n",
@@ -107,7 +107,7 @@ async fn an_early_answer_arrives_before_the_request_ends() -> Result<()> {
         .script(|s| s.early = Early::ThenRead)
         .start()
         .await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     let (mut sender, body) = client::streamed();
     let mut conn = Dial::http1(subject.http1).connect().await?;
     let begin = conn.begin(Request::post("/").body(body)?);
@@ -123,7 +123,7 @@ async fn a_client_that_leaves_cancels_its_request() -> Result<()> {
         .script(|s| s.head_delay = Duration::from_secs(60))
         .start()
         .await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     let mut conn = RawConn::connect(subject.http1).await?;
     conn.write(b"GET / HTTP/1.1\r\nhost: t\r\n\r\n").await?;
     eventually(SOON, "arrival", async || {
@@ -150,7 +150,7 @@ async fn a_client_that_leaves_cancels_its_request() -> Result<()> {
 #[tokio::test]
 async fn nonsense_is_refused_and_reaches_no_server() -> Result<()> {
     let server = Server::start("s").await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     for nonsense in [
         &b"GET / HTTP/9.9\r\nhost: t\r\n\r\n"[..],
         b"GET /\x00 HTTP/1.1\r\nhost: t\r\n\r\n",
@@ -181,7 +181,7 @@ async fn nonsense_is_refused_and_reaches_no_server() -> Result<()> {
 #[tokio::test]
 async fn curl_and_nghttp_get_what_they_ask_for() -> Result<()> {
     let server = Server::start("s").await?;
-    let subject = Subject::start(&[server.address()]).await?;
+    let subject = Subject::start(super::KIND, &[server.address()]).await?;
     let url = format!("http://{}/bytes/1000000", subject.http1);
     let curl = Tool::Curl.launch()?.args([
         "-sS",

@@ -20,7 +20,7 @@ async fn three() -> Result<[Server; 3]> {
 #[tokio::test]
 async fn undisturbed_traffic_is_clean_and_spread() -> Result<()> {
     let servers = three().await?;
-    let subject = Subject::start(&servers.each_ref().map(Server::address)).await?;
+    let subject = Subject::start(super::KIND, &servers.each_ref().map(Server::address)).await?;
     for (mode, address) in [
         (Mode::KeepAlive, subject.http1),
         (Mode::NewConnection, subject.http1),
@@ -46,7 +46,7 @@ async fn undisturbed_traffic_is_clean_and_spread() -> Result<()> {
 #[tokio::test]
 async fn a_server_that_dies_costs_no_get_and_repeats_no_post() -> Result<()> {
     let servers = three().await?;
-    let subject = Subject::start(&servers.each_ref().map(Server::address)).await?;
+    let subject = Subject::start(super::KIND, &servers.each_ref().map(Server::address)).await?;
     let running = Load::at(subject.http1)
         .rate(200.0)
         .posts(0.2, 100)

@@ -9,7 +9,7 @@ use strata_tests::subject::Subject;
 #[tokio::test]
 async fn a_websocket_echoes_and_closes_properly() -> Result<()> {
     let peer = peers::websocket_server().await?;
-    let subject = Subject::start(&[peer.address]).await?;
+    let subject = Subject::start(super::KIND, &[peer.address]).await?;
     let chat = Chat {
         messages: 20,
         bytes: 100_000,
