@@ -109,7 +109,7 @@ impl Topology {
     #[must_use]
     pub fn external_pool(mut self, name: &str, servers: &[SocketAddr], upstream: Upstream) -> Self {
         let extra = if upstream == Upstream::H2c {
-            "http2: true"
+            "protocol: h2"
         } else {
             ""
         };

@@ -41,7 +41,7 @@ struct State<C> {
 
 /// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// It can't be read.
     #[error("{}: {source}", path.display())]
     Read {
@@ -62,7 +62,7 @@ pub enum LoadError {
 ///
 /// # Errors
 /// [`LoadError`] with every fault.
-pub fn load<T: TierProgram>(path: &Path) -> Result<(T::Config, String), LoadError> {
+pub(crate) fn load<T: TierProgram>(path: &Path) -> Result<(T::Config, String), LoadError> {
     let bytes = std::fs::read(path)
         .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
     let name = path.display().to_string();
