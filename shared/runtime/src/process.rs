@@ -17,7 +17,6 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use lb_core::config::model::{Listener, Threading};
 use lb_core::status::{Explain, ExplainQuery, ListenerStatus, Readiness, Status};
-use rand::RngExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +34,6 @@ pub struct Process<T: TierProgram> {
     pub(crate) listeners: Vec<ListenerStatus>,
     pub(crate) threads: usize,
     pub(crate) started_unix_ms: u64,
-    reporter: Reporter,
 }
 
 /// Runs a program until it is told to end.
@@ -48,7 +46,7 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
     let metrics = Metrics::new(T::TIER.as_str(), common.region.map(|region| region.as_str()))
         .context("registering metrics")?;
     let metrics = Arc::new(metrics);
-    let boot_id = clock::with_rng(|rng| rng.random());
+    let boot_id = clock::unix_millis();
     let identity = Identity::new(T::TIER, common.name, common.region, boot_id)?;
     let base = path.parent().unwrap_or(Path::new(".")).to_owned();
     let site = Arc::new(Site::new(identity, metrics.clone(), base));
@@ -64,6 +62,7 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
         lifecycle: Lifecycle::default(),
         log,
         requests: Requests::default(),
+        reporter: Reporter::default(),
     });
     let (threading, admin) = (common.threading, common.admin.address);
     let listeners = bound(common.listeners, &sockets);
@@ -74,7 +73,6 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
         listeners,
         threads,
         started_unix_ms: clock::unix_millis(),
-        reporter: Reporter::default(),
     });
     let admin = AdminServer::start(admin, process.clone())?;
     control::start(shared.clone(), site)?;
@@ -226,7 +224,7 @@ impl<T: TierProgram> AdminSource for Process<T> {
     }
 
     fn region_report(&self) -> Option<serde_json::Value> {
-        let report = self.reporter.report(&self.shared)?;
+        let report = self.shared.reporter.report(&self.shared)?;
         serde_json::to_value(report).ok()
     }
 

@@ -7,14 +7,22 @@ use crate::worker::Shared;
 use lb_core::name::{RegionName, ReplicaName};
 use lb_core::region::report::RegionReport;
 use lb_core::region::report::measure::{Fraction, Rate};
+use lb_core::time::Instant;
+use http::HeaderValue;
+use std::time::Duration;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// Shortest time between two responses that carry a report.
+const CARRY_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Makes reports; keeps what a rate needs.
 #[derive(Debug, Default)]
-pub(crate) struct Reporter {
+pub struct Reporter {
     seq: AtomicU64,
+    /// When a response last carried a report, in nanoseconds.
+    carried: AtomicU64,
     /// Time in nanoseconds, requests and failures at the last report, and the rates since the one before.
     last: Mutex<Option<Sample>>,
 }
@@ -56,6 +64,17 @@ impl Reporter {
             err_rate: Fraction::saturating(errors),
             draining: shared.lifecycle.is_leaving(),
         })
+    }
+
+    /// The report as a response's field, when one is due: ten a second keep a busy link fresh, and a link
+    /// that is not busy is asked by the global tier itself.
+    pub(crate) fn due(&self, shared: &Shared, now: Instant) -> Option<HeaderValue> {
+        let last = self.carried.load(Relaxed);
+        if now.since(Instant::from_nanos(last)) < CARRY_INTERVAL {
+            return None;
+        }
+        self.carried.compare_exchange(last, now.as_nanos(), Relaxed, Relaxed).ok()?;
+        HeaderValue::try_from(self.report(shared)?.to_compact()).ok()
     }
 
     /// Requests per second and the share of failures since the last sample, at least half a second ago.

@@ -35,6 +35,8 @@ pub(crate) struct Request {
     pub(super) location: Option<Location>,
     pub(super) hash_key: Option<u64>,
     pub(super) is_upgrade: bool,
+    /// The region report that goes with the response, when one is due.
+    pub(super) report: Option<HeaderValue>,
     idempotent: bool,
     pub(super) body: Upload,
     pub(super) tries: Tries,
@@ -115,6 +117,7 @@ impl Request {
             location: admitted.location,
             hash_key: None,
             is_upgrade: false,
+            report: None,
             idempotent: head.method.is_idempotent(),
             body: Upload::default(),
             tries: Tries::default(),

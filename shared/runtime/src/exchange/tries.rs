@@ -23,6 +23,9 @@ pub(super) async fn run(
     request: &mut Request,
 ) -> TryEnd {
     prepare(session, request);
+    if request.trusted {
+        request.report = worker.shared.reporter.due(&worker.shared, request.started);
+    }
     let mut last = TryEnd::Refused(Reason::NoEndpoint);
     loop {
         let Some(endpoint) = request.select() else { return last };
