@@ -127,7 +127,9 @@ impl Request {
 
     /// Decides on another try. On a retry the pause is told and the budget charged.
     pub(super) fn after_failure(&mut self, failure: Failure) -> Result<Duration, Reason> {
-        let Some(pool) = self.tries.pool.clone() else { return Err(failure.reason()) };
+        let Some(pool) = self.tries.pool.clone() else {
+            return Err(failure.reason());
+        };
         let facts = Facts {
             idempotent: self.idempotent,
             replayable: self.body.is_replayable(),
@@ -140,7 +142,9 @@ impl Request {
         let extra = u32::from(!self.is_regional());
         let now = clock::now();
         let verdict = clock::with_rng(|rng| {
-            self.rule.retry.decide(failure, &facts, extra, &self.rule.budget, now, rng)
+            self.rule
+                .retry
+                .decide(failure, &facts, extra, &self.rule.budget, now, rng)
         });
         match verdict {
             Verdict::Retry(pause) => {
@@ -192,7 +196,11 @@ impl Request {
 
     /// How long the response's head is waited for, once the request is sent.
     pub(super) fn head_timeout(&self) -> Duration {
-        self.rule.timeouts.first_byte.min(self.time_left()).max(Duration::from_millis(1))
+        self.rule
+            .timeouts
+            .first_byte
+            .min(self.time_left())
+            .max(Duration::from_millis(1))
     }
 
     /// The number of this try over all tiers, from 1.

@@ -30,7 +30,11 @@ pub(super) fn judge(
     }
     if status == 101 {
         let agreed = request.is_upgrade && session.is_upgrade(head) == Some(true);
-        return if agreed { Ok(()) } else { Err(TryEnd::Failed(Failure::Malformed)) };
+        return if agreed {
+            Ok(())
+        } else {
+            Err(TryEnd::Failed(Failure::Malformed))
+        };
     }
     let failure = if head.headers.contains_key(&OVERLOADED) {
         Failure::Overloaded
@@ -75,7 +79,10 @@ fn take_report(request: &Request, report: &HeaderValue) {
     else {
         return;
     };
-    let report = report.to_str().ok().and_then(|text| RegionReport::from_compact(text).ok());
+    let report = report
+        .to_str()
+        .ok()
+        .and_then(|text| RegionReport::from_compact(text).ok());
     if let (Some(region), Some(report)) = (route.set.regions.get(index), report)
         && report.region == region.name
     {
@@ -85,8 +92,15 @@ fn take_report(request: &Request, report: &HeaderValue) {
 
 fn strip(head: &mut ResponseHeader, upgraded: bool) {
     let named = head.headers.get(CONNECTION).cloned();
-    let names = named.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
-    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+    let names = named
+        .as_ref()
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    for name in names
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
         if !(upgraded && name.eq_ignore_ascii_case("upgrade")) {
             head.remove_header(name);
         }
@@ -97,8 +111,12 @@ fn strip(head: &mut ResponseHeader, upgraded: bool) {
             head.remove_header(name);
         }
     }
-    let internal: Vec<HeaderName> =
-        head.headers.keys().filter(|name| name.as_str().starts_with("x-lb-")).cloned().collect();
+    let internal: Vec<HeaderName> = head
+        .headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-lb-"))
+        .cloned()
+        .collect();
     for name in internal {
         head.remove_header(&name);
     }

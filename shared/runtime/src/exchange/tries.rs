@@ -28,7 +28,9 @@ pub(super) async fn run(
     }
     let mut last = TryEnd::Refused(Reason::NoEndpoint);
     loop {
-        let Some(endpoint) = request.select() else { return last };
+        let Some(endpoint) = request.select() else {
+            return last;
+        };
         let end = attempt(worker, session, connection, request, &endpoint).await;
         let pause = match end {
             TryEnd::Retry(pause) => pause,
@@ -151,7 +153,10 @@ async fn settle(worker: &Worker, endpoint: &Endpoint, mut upstream: Upstream, re
         _ => return drop_upstream(upstream),
     }
     let idle = endpoint.peer.options.idle_timeout;
-    worker.connector.release_http_session(upstream, &endpoint.peer, idle).await;
+    worker
+        .connector
+        .release_http_session(upstream, &endpoint.peer, idle)
+        .await;
 }
 
 /// Gives a response up: an HTTP/1 connection is closed, an HTTP/2 stream is reset.
