@@ -3,6 +3,7 @@
 //! [`load_regional`] and [`load_global`] are the way in: text in, a checked value or all faults out.
 
 pub mod address;
+pub mod change;
 mod check;
 pub mod model;
 pub mod read;
