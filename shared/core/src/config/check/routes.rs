@@ -51,7 +51,7 @@ fn table(report: &mut Report<'_>, list: &Path, routes: &[Route]) {
             report.repeated(
                 &list.index(conflict.second).key("name"),
                 &list.index(conflict.first).key("name"),
-                format!("the route \"{second}\" matches the same requests as \"{first}\" on {on}, so it never gets one"),
+                format!("the route \"{second}\" matches the same requests as \"{first}\" on {on}, so it gets none of them"),
                 "change the match of one of them, or remove it",
             );
         }

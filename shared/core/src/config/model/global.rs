@@ -162,7 +162,7 @@ impl Cidr {
         text.parse::<ipnet::IpNet>()
             .or_else(|_| text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from))
             .map(|net| Self(net.trunc()))
-            .map_err(|_| {
+            .map_err(|_syntax| {
                 format!("\"{text}\" is not an address range: write 10.0.0.0/8 or 2001:db8::/32")
             })
     }
