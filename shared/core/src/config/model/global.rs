@@ -143,6 +143,7 @@ pub struct GeoSource {
     #[schemars(extend("format" = "header-name"))]
     pub header: Option<String>,
     /// Client address ranges and where they are; the longest prefix wins.
+    #[schemars(extend("propertyNames" = { "type": "string", "format": "address-range" }))]
     pub networks: BTreeMap<Cidr, Location>,
 }
 

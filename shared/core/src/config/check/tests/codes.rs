@@ -146,6 +146,7 @@ fn actions() {
         (ROUTE, "  - { name: all, pool: app, request_headers: { set: { Content-Length: 1 } } }\n", Code::WrongType, 6, "routes[0].request_headers.set.Content-Length"),
         (ROUTE, "  - { name: all, pool: app, request_headers: { set: { Content-Length: '1' } } }\n", Invalid, 6, "routes[0].request_headers.set.Content-Length"),
         (ROUTE, "  - { name: all, pool: app, response_headers: { add: { a: \"b\\nc\" } } }\n", Invalid, 6, "routes[0].response_headers.add.a"),
+        (ROUTE, "  - { name: all, pool: app, response_headers: { set: { 'a b': c } } }\n", BadFormat, 6, "routes[0].response_headers.set[\"a b\"]"),
         (ROUTE, "  - { name: all, pool: app, response_headers: { remove: [a, TE] } }\n", Invalid, 6, "routes[0].response_headers.remove[1]"),
     ]);
 }
@@ -279,7 +280,11 @@ fn targets_of_the_global_tier() {
     one_slip(&located, global, &[case(by_distance)]);
     one_slip(&sourced, global, &[case(by_distance)]);
     passes(&format!("{located}{}", sourced.trim_start_matches(GLOBAL)), global, &[by_distance]);
+    one_slip(&sourced, global, &[
+        ("10.0.0.0/8", "10.0.0.0/40", Code::BadFormat, 10, "geo.networks[\"10.0.0.0/40\"]"),
+    ]);
     passes(GLOBAL, global, &[
+        ("name: g1\n", "name: g1\nadmin: {}\n"),
         (G_ROUTE, "  - { name: all, redirect: { scheme: https } }\n"),
         (G_ROUTE, "  - { name: all, regions: { policy: latency, allowed: [eu] } }\n"),
     ]);

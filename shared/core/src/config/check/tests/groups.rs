@@ -163,3 +163,18 @@ fn a_hundred_thousand_servers_are_checked_without_a_fault() {
     }
     assert!(load_regional("r.yaml", &text).is_ok());
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_slip_is_answered(
+        at in 0_usize..300, cut in 0_usize..40,
+        piece in "(weight: 0|tls:|path: \\{\\}|regex: '\\(|0s|127.0.0.1:8080|-|[:, {}\\[\\]a-z0-9]{0,8})",
+    ) {
+        for base in [super::REGIONAL, super::GLOBAL] {
+            let (start, end) = (at.min(base.len()), (at + cut).min(base.len()));
+            let text = format!("{}{piece}{}", &base[..start], &base[end..]);
+            super::regional(&text);
+            super::global(&text);
+        }
+    }
+}

@@ -40,11 +40,16 @@ fn slips<T>(result: Result<T, Faults>) -> Vec<Slip> {
     let faults = result.err().map(Faults::into_vec).unwrap_or_default();
     for fault in &faults {
         // A fault of form says in its reason what the form is.
-        let is_form = matches!(
+        let is_semantic = matches!(
             fault.code,
-            Code::BadFormat | Code::OutOfRange | Code::WrongLength | Code::WrongType
+            Code::UnknownName
+                | Code::DuplicateName
+                | Code::Conflict
+                | Code::Unreachable
+                | Code::Unsupported
+                | Code::Invalid
         );
-        let help = is_form || fault.hint.is_some() || fault.suggestion.is_some();
+        let help = !is_semantic || fault.hint.is_some() || fault.suggestion.is_some();
         assert!(help, "a fault says what to do: {fault}");
         assert!(
             !fault.reason.contains('\n'),
