@@ -1,6 +1,23 @@
 use super::support::{answer_with, closed, lbctl, run, stderr, stdout};
 use std::process::Stdio;
 
+const GOOD: &str = "\
+name: r1
+region: eu-west
+listeners:
+  - name: web
+    address: 127.0.0.1:8080
+    protocols: [http1]
+routes:
+  - name: all
+    pool: web
+pools:
+  - name: web
+    servers:
+      - name: web-1
+        address: 127.0.0.1:9001
+";
+
 #[test]
 fn help_is_no_fault_and_nonsense_is() {
     let help = run(&["--help"]);
@@ -88,6 +105,27 @@ fn a_file_that_is_not_there_is_told() {
     let output = run(&["config", "check", "/nowhere/lb.yaml"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("/nowhere/lb.yaml"));
+}
+
+#[test]
+fn an_invalid_configuration_is_3_and_shows_its_place() {
+    let directory = std::env::temp_dir().join(format!("lbctl-check-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let (good, bad) = (directory.join("good.yaml"), directory.join("bad.yaml"));
+    std::fs::write(&good, GOOD).unwrap();
+    std::fs::write(&bad, GOOD.replace("    pool:", "    pol:")).unwrap();
+    let paths = [good.to_str().unwrap(), bad.to_str().unwrap()];
+    let valid = run(&["config", "check", paths[0]]);
+    let both = run(&["config", "check", paths[0], paths[1]]);
+    let json = run(&["config", "check", "-o", "json", paths[1]]);
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(valid.status.code(), Some(0), "{}", stderr(&valid));
+    assert_eq!(both.status.code(), Some(3));
+    assert!(stderr(&both).contains("bad.yaml:9:"), "{}", stderr(&both));
+    assert!(stdout(&both).contains("● valid") && stdout(&both).contains("✖ invalid"));
+    let verdicts: serde_json::Value = serde_json::from_str(&stdout(&json)).unwrap();
+    assert_eq!(verdicts[0]["valid"], false);
+    assert_eq!(verdicts[0]["tier"], "regional");
 }
 
 #[test]

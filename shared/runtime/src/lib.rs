@@ -2,17 +2,23 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod build;
+pub mod cli;
 mod client_io;
 pub mod clock;
+mod control;
+pub mod discover;
 mod exchange;
+mod explain;
 pub mod lifecycle;
 pub mod listen;
 pub mod metrics;
 pub mod plan;
+pub mod probe;
+pub mod process;
+mod reload;
+mod report;
+mod status;
+pub mod tier;
 pub mod upstream;
 pub mod worker;
-//! Strata's adapters: Pingora and tokio around the decisions of `lb-core`.
-
-pub mod clock;
-pub mod discover;
-pub mod probe;

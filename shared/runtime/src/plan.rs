@@ -7,7 +7,7 @@ use crate::upstream::{Pool, RegionRoute, RegionSet};
 use lb_core::config::model;
 use lb_core::http::forward::{Pseudonym, Trust};
 use lb_core::name::{RegionName, ReplicaName};
-use lb_core::retry::Rules;
+use lb_core::retry::{Budget, Rules};
 use lb_core::route::RouteTable;
 use lb_core::route::edit::HeaderPlan;
 use lb_core::route::target::{PrefixRewrite, RedirectPlan};
@@ -59,6 +59,8 @@ pub struct Plan {
     pub regions: Option<Arc<RegionSet>>,
     /// Where clients are, on the global tier.
     pub geo: model::GeoSource,
+    /// Requests per second that a regional replica's servers are able to serve, when that is configured.
+    pub capacity_rps: Option<u32>,
     /// Counts what no route matches.
     pub unrouted: RouteMetrics,
 }
@@ -74,6 +76,8 @@ pub struct Rule {
     pub timeouts: Deadlines,
     /// Retries in one pool or region.
     pub retry: Rules,
+    /// Bounds the retries of all its requests.
+    pub budget: Budget,
     /// Size of a request body.
     pub max_body: Option<u64>,
     /// Rewrites the target.

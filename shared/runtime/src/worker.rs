@@ -9,6 +9,7 @@ use crate::lifecycle::Lifecycle;
 use crate::listen::{self, BoundListener, Caps};
 use crate::metrics::Metrics;
 use crate::plan::Plan;
+use crate::report::Reporter;
 use arc_swap::ArcSwap;
 use lb_core::config::model::Threading;
 use pingora_core::connectors::ConnectorOptions;
@@ -35,6 +36,8 @@ pub struct Shared {
     pub log: AccessLog,
     /// Requests begun and ended.
     pub requests: Requests,
+    /// Makes the region report.
+    pub reporter: Reporter,
 }
 
 /// Counts of requests; in flight is the difference, exact because a guard ends each.

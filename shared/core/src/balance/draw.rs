@@ -1,8 +1,8 @@
 //! A weighted random draw in constant time.
 //!
-//! **Choice.** Vose's alias method: each of `n` equally likely cells holds at most two candidates, so
-//! a draw is one random number, one cell and one comparison, whatever the weights. Built in O(n).
-//! Rejected: a binary search over cumulated weights (14 cache misses at 10,000), and
+//! **Choice.** Vose's alias method: each of `n` equally likely cells holds at most two candidates,
+//! so a draw is one random number, one cell and one comparison, whatever the weights. Built in
+//! O(n). Rejected: a binary search over cumulated weights (14 cache misses at 10,000), and
 //! repeating each candidate by its weight (memory grows with the weights).
 //!
 //! Equal weights, the usual case, need no cells at all.
@@ -54,7 +54,8 @@ impl Draw {
         }
     }
 
-    /// An index with probability in proportion to its weight; meaningless when there are no candidates.
+    /// An index with probability in proportion to its weight; meaningless when there are no
+    /// candidates.
     pub(super) fn index(&self, rng: &mut impl Rng) -> usize {
         let word = rng.next_u64();
         let at = ((word >> 32).wrapping_mul(self.len) >> 32) as usize;
@@ -66,8 +67,8 @@ impl Draw {
 
     /// An index that is neither `other` nor of a tried endpoint, or `None` when all are.
     ///
-    /// Redraws a few times, which keeps the shares of the rest in proportion; after that, which takes
-    /// a weight far above all others, the first fit from a random place.
+    /// Redraws a few times, which keeps the shares of the rest in proportion; after that, which
+    /// takes a weight far above all others, the first fit from a random place.
     pub(super) fn another(
         &self,
         candidates: &[Candidate],

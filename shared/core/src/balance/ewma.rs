@@ -3,12 +3,12 @@
 //! **Problem.** The choice between two endpoints needs to see a slow-down with the first slow
 //! answer, and to forget it slowly, because an endpoint that stalls once tends to stall again.
 //!
-//! **Choice.** Peak-EWMA as in Finagle and linkerd: an observation above the average replaces it, one
-//! below pulls it down with weight `1 - exp(-dt / 10 s)`, where `dt` is the time since the last
+//! **Choice.** Peak-EWMA as in Finagle and linkerd: an observation above the average replaces it,
+//! one below pulls it down with weight `1 - exp(-dt / 10 s)`, where `dt` is the time since the last
 //! one. Weighing by time instead of by count makes the average independent of the request rate. A
-//! reading decays towards zero while nothing is observed, so that an endpoint that was slow is tried
-//! again: without that it would never get the request that proves its recovery. 10 s is linkerd's
-//! constant: a peak of 10 times is forgotten in 23 s.
+//! reading decays towards zero while nothing is observed, so that an endpoint that was slow is
+//! tried again: without that it would never get the request that proves its recovery. 10 s is
+//! linkerd's constant: a peak of 10 times is forgotten in 23 s.
 //!
 //! **Before the first answer** the average is a guess of 30 ms (linkerd's default), and marked as
 //! one: the first observation replaces it whole, and the choice does not compare guesses with
@@ -17,8 +17,8 @@
 //!
 //! **Representation.** Average (`f32` nanoseconds; the sign bit marks a guess) and time stamp share
 //! one 64-bit word, so that neither is ever seen with the other's old value and no lock is needed.
-//! The stamp counts ticks of 2^20 ns (1.05 ms). Within one tick peaks are taken at once, while of the
-//! lower observations only the first enters: a sample, as unbiased as the requests are.
+//! The stamp counts ticks of 2^20 ns (1.05 ms). Within one tick peaks are taken at once, while of
+//! the lower observations only the first enters: a sample, as unbiased as the requests are.
 //!
 //! **Limit.** Stamps wrap after 52 days; an endpoint idle for 26 to 52 days is read undecayed once.
 //!

@@ -1,19 +1,20 @@
 //! Hashes on which all replicas and all versions agree.
 //!
-//! **Problem.** A key must lead to the same endpoint on every replica of a tier, before and after an
-//! upgrade. The standard library's hasher is seeded at random per process and its algorithm may
+//! **Problem.** A key must lead to the same endpoint on every replica of a tier, before and after
+//! an upgrade. The standard library's hasher is seeded at random per process and its algorithm may
 //! change with the compiler.
 //!
 //! **Choice.** XXH3 (64 bits, seed 0) for bytes: specified, frozen since 0.8.0 of the reference
 //! implementation, and fast for the short names and header values hashed here. To combine two
-//! words, the SplitMix64 step (Steele, Lea, Flood 2014), a bijection whose output bits all depend on
-//! all input bits. Golden values in the tests hold both still.
+//! words, the SplitMix64 step (Steele, Lea, Flood 2014), a bijection whose output bits all depend
+//! on all input bits. Golden values in the tests hold both still.
 //!
-//! **Rejected.** FNV-1a: its high bits are weak for short keys, and the ring and the tables take the
-//! high bits. SipHash with a fixed key: slower, and a key printed in the source protects nobody.
+//! **Rejected.** FNV-1a: its high bits are weak for short keys, and the ring and the tables take
+//! the high bits. SipHash with a fixed key: slower, and a key printed in the source protects
+//! nobody.
 //!
-//! **Limit.** Neither is keyed. A client who picks its own affinity key can aim at one endpoint; the
-//! load bound of [`super::bounded`] caps what that achieves.
+//! **Limit.** Neither is keyed. A client who picks its own affinity key can aim at one endpoint;
+//! the load bound of the hash policies caps what that achieves.
 
 use twox_hash::XxHash3_64;
 

@@ -1,19 +1,20 @@
 //! What one endpoint carries now.
 //!
-//! **Problem.** Every choice needs the requests in flight, the latency and the recent failures of an
-//! endpoint, from many threads, and across reloads: a new configuration must neither forget them nor
-//! see a request that began under the old one end twice.
+//! **Problem.** Every choice needs the requests in flight, the latency and the recent failures of
+//! an endpoint, from many threads, and across reloads: a new configuration must neither forget them
+//! nor see a request that began under the old one end twice.
 //!
 //! **Choice.** One [`Load`] per identity (server in a pool), shared by all configuration
-//! generations through an `Arc`. All fields are single atomic words, each consistent in itself; there
-//! is no lock. Counting in flight is by a guard, so that a request which is cancelled or unwinds is
-//! counted down too. Each `Load` has its own cache line: neighbours' counters must not slow each other.
+//! generations through an `Arc`. All fields are single atomic words, each consistent in itself;
+//! there is no lock. Counting in flight is by a guard, so that a request which is cancelled or
+//! unwinds is counted down too. Each `Load` has its own cache line: neighbours' counters must not
+//! slow each other.
 //!
 //! **The pool's sum.** Consistent hashing with bounded load compares an endpoint with its pool, so
-//! [`PoolLoad`] counts all requests in flight of a pool. It is one contended word, about 10 ns per
-//! request and core. Rejected: summing 10,000 endpoints per pick (50 µs), sampling them (64 samples
-//! cost more than the whole pick and are noisy), and a rolling sum kept by the picks (writes a
-//! shared word as well, and is late by a round).
+//! [`PoolLoad`] counts all requests in flight of a pool: one word that all threads write, twice per
+//! request. Rejected: summing all endpoints per pick (linear in the pool), sampling them (64 reads
+//! that miss the cache, and still noisy), and a rolling sum kept by the picks (writes a shared word
+//! per pick as well, and is late by a round).
 //!
 //! **Limit.** The pool's sum includes endpoints that are draining or ejected while their last
 //! requests end, so the bound is looser, never tighter, in that time.
@@ -143,7 +144,7 @@ impl Load {
     /// What failures multiply the cost with now, 1 to 1024.
     #[must_use]
     pub fn penalty(&self, now: Instant) -> f64 {
-        f64::from(self.penalty.factor(now))
+        f64::from(self.penalty_factor(now))
     }
 
     /// (in flight + 1) × expected latency in nanoseconds × penalty for failures.
@@ -159,6 +160,10 @@ impl Load {
     #[must_use]
     pub fn pool(&self) -> Option<&Arc<PoolLoad>> {
         self.pool.as_ref()
+    }
+
+    pub(super) fn penalty_factor(&self, now: Instant) -> f32 {
+        self.penalty.factor(now)
     }
 
     pub(super) fn read(&self, now: Instant) -> Reading {

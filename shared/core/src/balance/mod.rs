@@ -1,19 +1,20 @@
 //! Choosing one endpoint of a pool.
 //!
-//! **Problem.** Per request, one of the routable endpoints must be chosen: in constant time, without
-//! lock or allocation, below 200 ns at 10,000 endpoints.
+//! **Problem.** Per request, one of the routable endpoints must be chosen: in constant time,
+//! without lock or allocation, below 200 ns at 10,000 endpoints.
 //!
-//! **Choice.** A [`Balancer`] is an immutable table built anew whenever the set of routable endpoints
-//! or a weight changes; it is swapped in as a whole. What must survive that (requests in flight,
-//! latencies, failures) lives in [`Load`], which belongs to the endpoint's identity. So a pick reads
-//! two tables and writes nothing (round robin: one cursor). The policies are told apart by an enum, one
-//! file each, so that the compiler sees through the call.
+//! **Choice.** A [`Balancer`] is an immutable table built anew whenever the set of routable
+//! endpoints or a weight changes; it is swapped in as a whole. What must survive that (requests in
+//! flight, latencies, failures) lives in [`Load`], which belongs to the endpoint's identity. So a
+//! pick reads two tables and writes nothing (round robin: one cursor). The policies are told apart
+//! by an enum, one file each, so that the compiler sees through the call.
 //!
-//! **Who is a candidate** is decided elsewhere: drained, ejected and weight-0 endpoints never get here,
-//! and [`Weight`] cannot be zero. The one exclusion made here is by request: endpoints already tried.
+//! **Who is a candidate** is decided elsewhere: drained, ejected and weight-0 endpoints never get
+//! here, and [`Weight`] cannot be zero. The one exclusion made here is by request: endpoints
+//! already tried.
 //!
-//! **Rejected.** Updating tables in place on each change of health: it would need a lock or an epoch
-//! scheme on the path of every request, to save a few milliseconds on rare changes.
+//! **Rejected.** Updating tables in place on each change of health: it would need a lock or an
+//! epoch scheme on the path of every request, to save a few milliseconds on rare changes.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -24,16 +25,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
 
+mod apportion;
+mod bounded;
 mod draw;
 mod ewma;
 pub mod hash;
+mod least_request;
 mod load;
+mod maglev;
 mod p2c;
 mod penalty;
+mod random;
+mod rendezvous;
+mod ring_hash;
+mod round_robin;
+#[cfg(test)]
+mod tests;
 
 pub use load::{InFlight, Load, PoolLoad};
 
+use least_request::LeastRequest;
+use maglev::Maglev;
 use p2c::P2c;
+use random::Random;
+use rendezvous::Rendezvous;
+use ring_hash::RingHash;
+use round_robin::RoundRobin;
 
 /// An endpoint's number, unique in the process and never given to another one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -75,7 +92,8 @@ pub enum Policy {
     RingHash,
     /// By the request's key in a Maglev table, with bounded load.
     Maglev,
-    /// By the request's key, highest random weight, with bounded load. For up to some hundred servers.
+    /// By the request's key, highest random weight, with bounded load. For up to some hundred
+    /// servers.
     Rendezvous,
 }
 
@@ -89,6 +107,12 @@ pub struct Balancer {
 #[derive(Debug)]
 enum Chooser {
     P2c(P2c),
+    RoundRobin(RoundRobin),
+    LeastRequest(LeastRequest),
+    Random(Random),
+    RingHash(RingHash),
+    Maglev(Maglev),
+    Rendezvous(Rendezvous),
 }
 
 // === impl Weight ===
@@ -116,7 +140,8 @@ impl Weight {
 // === impl Candidate ===
 
 impl Candidate {
-    /// Requests in flight in relation to the weight, plus the one to come, times the penalty for failures.
+    /// Requests in flight in relation to the weight, plus the one to come, times the penalty for
+    /// failures.
     fn occupancy(&self, in_flight: u32, penalty: f32, mean_weight: f64) -> f64 {
         let share = mean_weight / f64::from(self.weight.get());
         (f64::from(in_flight) * share + 1.0) * f64::from(penalty)
@@ -166,7 +191,13 @@ impl Balancer {
     pub fn new(policy: Policy, candidates: Vec<Candidate>) -> Self {
         let all = candidates.as_slice();
         let chooser = match policy {
-            _ => Chooser::P2c(P2c::new(all)),
+            Policy::P2c => Chooser::P2c(P2c::new(all)),
+            Policy::RoundRobin => Chooser::RoundRobin(RoundRobin::new(all)),
+            Policy::LeastRequest => Chooser::LeastRequest(LeastRequest::new(all)),
+            Policy::Random => Chooser::Random(Random::new(all)),
+            Policy::RingHash => Chooser::RingHash(RingHash::new(all)),
+            Policy::Maglev => Chooser::Maglev(Maglev::new(all)),
+            Policy::Rendezvous => Chooser::Rendezvous(Rendezvous::new(all)),
         };
         Self {
             candidates,
@@ -182,9 +213,9 @@ impl Balancer {
 
     /// Chooses a candidate and gives its index; `None` when there is none that was not tried.
     ///
-    /// `key` is the hash of the request's affinity key, used by hash policies only; without one they
-    /// take a random point. `tried` names endpoints that this request has used already; they are not
-    /// chosen again.
+    /// `key` is the hash of the request's affinity key, used by hash policies only; without one
+    /// they take a random point. `tried` names endpoints that this request has used already; they
+    /// are not chosen again.
     pub fn pick(
         &self,
         key: Option<u64>,
@@ -193,11 +224,21 @@ impl Balancer {
         rng: &mut impl Rng,
     ) -> Option<usize> {
         let all = self.candidates.as_slice();
-        let _ = key;
         match &self.chooser {
             Chooser::P2c(policy) => policy.pick(all, tried, now, rng),
+            Chooser::RoundRobin(policy) => policy.pick(all, tried, rng),
+            Chooser::LeastRequest(policy) => policy.pick(all, tried, now, rng),
+            Chooser::Random(policy) => policy.pick(all, tried, rng),
+            Chooser::RingHash(policy) => policy.pick(all, point(key, rng), tried),
+            Chooser::Maglev(policy) => policy.pick(all, point(key, rng), tried),
+            Chooser::Rendezvous(policy) => policy.pick(all, point(key, rng), tried),
         }
     }
+}
+
+/// The key's hash, or a random point.
+fn point(key: Option<u64>, rng: &mut impl Rng) -> u64 {
+    key.unwrap_or_else(|| rng.next_u64())
 }
 
 /// The mean weight of the candidates; 1 when there are none.

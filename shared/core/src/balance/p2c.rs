@@ -1,12 +1,12 @@
 //! Power of two choices on in-flight × peak-EWMA latency.
 //!
-//! **Problem.** Send each request to an endpoint that is free and fast, from many replicas that know
-//! nothing of each other, in constant time.
+//! **Problem.** Send each request to an endpoint that is free and fast, from many replicas that
+//! know nothing of each other, in constant time.
 //!
-//! **Choice.** Draw two distinct candidates in proportion to their weights and take the one with the
-//! lower cost. Two random choices already bring the largest load from O(log n) to O(log log n), and
-//! replicas with equal knowledge do not all rush to the same endpoint, as they do when each takes
-//! the best of all.
+//! **Choice.** Draw two distinct candidates in proportion to their weights and take the one with
+//! the lower cost. Two random choices already bring the largest load from O(log n) to O(log log n),
+//! and replicas with equal knowledge do not all rush to the same endpoint, as they do when each
+//! takes the best of all.
 //!
 //! The cost of a candidate is
 //!
@@ -15,17 +15,19 @@
 //! ```
 //!
 //! The weight divides what is in flight, not the one request to come. With `(in_flight + 1) ÷
-//! weight` the heavier of an idle pair would always win, so that weights 1 and 3 became shares 0 and
-//! 1; this way an idle pair ties, a tie goes to the first drawn, and that one was drawn by weight.
+//! weight` the heavier of an idle pair would always win, so that weights 1 and 3 became shares 0
+//! and 1; this way an idle pair ties, a tie goes to the first drawn, and that one was drawn by
+//! weight.
 //!
-//! **When latencies are not compared.** A candidate that has not answered yet is judged as if it were as
-//! fast as the other one: it is explored at once, and in-flight counts stop a rush. Two latencies
-//! within 25 % + 1 ms of each other are called equal: below that a difference is noise, and an idle
-//! pool would send everything to the candidate that is faster by microseconds, instead of by weight.
+//! **When latencies are not compared.** A candidate that has not answered yet is judged as if it
+//! were as fast as the other one: it is explored at once, and in-flight counts stop a rush. Two
+//! latencies within 25 % + 1 ms of each other are called equal: below that a difference is noise,
+//! and an idle pool would send everything to the candidate that is faster by microseconds, instead
+//! of by weight.
 //!
 //! **Limits.** The floor of 1 ms means that among endpoints which all answer faster only in-flight
-//! counts (which do grow with latency) and failures decide. Latencies of different routes in one pool
-//! are mixed.
+//! counts (which do grow with latency) and failures decide. Latencies of different routes in one
+//! pool are mixed.
 //!
 //! Sources: M. Mitzenmacher, "The power of two choices in randomized load balancing", 2001; Finagle
 //! `P2CPeakEwma`; linkerd2-proxy `linkerd/pool/p2c`.

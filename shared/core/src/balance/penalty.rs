@@ -6,18 +6,18 @@
 //! **Choice.** A failure is never observed as a latency. It multiplies the cost by 4, at most up to
 //! 1024; the factor halves each 5 s, and each success takes back a tenth of a failure. This bounds
 //! the *rate* of failures: each one needs 10 s of decay to be forgotten, so an endpoint that fails
-//! all requests sees about one in 6 to 10 s from each replica however fast the others work, which is also the
-//! trickle that finds its recovery. An endpoint failing less than about one request in eleven pays
-//! each failure back within ten successes and keeps its traffic.
+//! all requests sees about one in 6 to 10 s from each replica however fast the others work, which
+//! is also the trickle that finds its recovery. An endpoint failing less than about one request in
+//! eleven pays each failure back within ten successes and keeps its traffic.
 //!
-//! **Rejected.** Adding a fixed peak (such as the 5 s of a timeout) to the latency average: under
-//! a background of 0.1 % failures every busy endpoint would sit at the peak all the time, and
-//! the average could no longer tell slow from fast. A separate factor saturates evenly and leaves the
+//! **Rejected.** Adding a fixed peak (such as the 5 s of a timeout) to the latency average: under a
+//! background of 0.1 % failures every busy endpoint would sit at the peak all the time, and the
+//! average could no longer tell slow from fast. A separate factor saturates evenly and leaves the
 //! latencies to be compared.
 //!
-//! **Representation.** The factor is `2^(left / 5 s)`, where `left` is the time until the endpoint is
-//! clean. So the whole state is that one point in time, as in GCRA: one atomic word, no packing, and
-//! an endpoint without failures costs one comparison.
+//! **Representation.** The factor is `2^(left / 5 s)`, where `left` is the time until the endpoint
+//! is clean. So the whole state is that one point in time, as in GCRA: one atomic word, no packing,
+//! and an endpoint without failures costs one comparison.
 //!
 //! **Limit.** This steers; it does not remove. Ejection is the outlier detector's work.
 

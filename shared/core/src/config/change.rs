@@ -29,6 +29,7 @@ pub use hash::content_hash;
 use super::model::{AccessLog, Admin, Global, Listener, Protocol, Regional};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What differs between two configurations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +76,18 @@ pub fn carry_over<C: Reload>(old: &C, mut new: C) -> (C, Vec<Deferred>) {
     (new, deferred)
 }
 
+/// [`carry_over`] for the regional tier.
+#[must_use]
+pub fn carry_over_regional(old: &Regional, new: Regional) -> (Regional, Vec<Deferred>) {
+    carry_over(old, new)
+}
+
+/// [`carry_over`] for the global tier.
+#[must_use]
+pub fn carry_over_global(old: &Global, new: Global) -> (Global, Vec<Deferred>) {
+    carry_over(old, new)
+}
+
 // === impl Change ===
 
 impl Change {
@@ -94,6 +107,12 @@ impl Deferred {
             reason: reason.to_owned(),
             remedy: remedy.to_owned(),
         }
+    }
+}
+
+impl fmt::Display for Deferred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.path, self.reason, self.remedy)
     }
 }
 

@@ -28,7 +28,7 @@ pub use compact::{CompactError, HEADER, MAX_COMPACT};
 pub use merge::{Received, RegionSummary, merge};
 
 use crate::name::{RegionName, ReplicaName};
-use measure::{Fraction, Load, Rate};
+pub use measure::{Fraction, Load, Rate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -94,7 +94,7 @@ impl Request {
         }
         endpoint.count(false);
         endpoint.metrics.response(status);
-        endpoint.errors.record(false);
+        let _ = endpoint.errors.record(false);
         endpoint.load.observe(self.times.first_byte, clock::now());
         pool.metrics.duration.observe(self.times.first_byte.as_secs_f64());
     }
@@ -116,6 +116,7 @@ pub(super) fn record(worker: &Worker, session: &ServerSession, request: &Request
         worker.shared.metrics.reject(reason);
         if reason != Reason::ClientLeft {
             worker.shared.requests.fail();
+            request.rule.metrics.fail();
         }
     }
     let method = session.req_header().method.as_str();
@@ -200,7 +201,7 @@ impl Entry<'_> {
             bytes_out: self.session.body_bytes_sent() as u64,
             duration_ms: millis(self.took),
             route: request.map_or("", |request| &request.rule.name),
-            pool: tries.and_then(|t| t.pool.as_ref()).map_or("", |pool| &pool.settings.name),
+            pool: tries.and_then(|t| t.pool.as_ref()).map_or("", |pool| &pool.spec.name),
             server: endpoint.map_or("", |endpoint| endpoint.key.server.as_str()),
             addr: endpoint.map(|endpoint| endpoint.key.address.to_string()).unwrap_or_default(),
             attempts: tries.map_or(0, |tries| tries.made),

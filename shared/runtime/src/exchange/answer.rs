@@ -107,7 +107,7 @@ impl Answer {
 fn place(request: &Request) -> String {
     let mut place = format!(" route \"{}\"", request.rule.name);
     if let Some(pool) = &request.tries.pool {
-        place.push_str(&format!(" pool \"{}\"", pool.settings.name));
+        place.push_str(&format!(" pool \"{}\"", pool.spec.name));
     }
     if let Some(endpoint) = &request.tries.last {
         place.push_str(&format!(" server \"{}\"", endpoint.key.server));

@@ -1,7 +1,6 @@
 //! One request on its way: what is known of it, and what happened so far.
 
 use crate::clock;
-use crate::listen::Connection;
 use crate::plan::{Action, Plan, Rule};
 use crate::upstream::{Endpoint, Pool};
 use bytes::Bytes;
@@ -36,6 +35,8 @@ pub(crate) struct Request {
     pub(super) location: Option<Location>,
     pub(super) hash_key: Option<u64>,
     pub(super) is_upgrade: bool,
+    /// The region report that goes with the response, when one is due.
+    pub(super) report: Option<HeaderValue>,
     idempotent: bool,
     pub(super) body: Upload,
     pub(super) tries: Tries,
@@ -116,6 +117,7 @@ impl Request {
             location: admitted.location,
             hash_key: None,
             is_upgrade: false,
+            report: None,
             idempotent: head.method.is_idempotent(),
             body: Upload::default(),
             tries: Tries::default(),
@@ -138,7 +140,7 @@ impl Request {
         let extra = u32::from(!self.is_regional());
         let now = clock::now();
         let verdict = clock::with_rng(|rng| {
-            self.rule.retry.decide(failure, &facts, extra, &pool.budget, now, rng)
+            self.rule.retry.decide(failure, &facts, extra, &self.rule.budget, now, rng)
         });
         match verdict {
             Verdict::Retry(pause) => {
@@ -196,13 +198,6 @@ impl Request {
     /// The number of this try over all tiers, from 1.
     pub(super) fn attempt(&self) -> u32 {
         self.prior_attempt.max(1) - 1 + self.tries.made
-    }
-}
-
-impl Connection {
-    /// The client's address as the socket tells it.
-    pub(super) fn peer_ip(&self) -> IpAddr {
-        self.peer.ip().to_canonical()
     }
 }
 

@@ -23,6 +23,9 @@ pub(super) async fn run(
     request: &mut Request,
 ) -> TryEnd {
     prepare(session, request);
+    if request.trusted {
+        request.report = worker.shared.reporter.due(&worker.shared, request.started);
+    }
     let mut last = TryEnd::Refused(Reason::NoEndpoint);
     loop {
         let Some(endpoint) = request.select() else { return last };
@@ -55,20 +58,11 @@ fn prepare(session: &mut ServerSession, request: &mut Request) {
             .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
     request.body.complete = session.is_body_empty();
     let rule = request.rule.clone();
-    let now = clock::now();
-    match &rule.action {
-        Action::Pool(pool) => {
-            pool.budget.deposit(now);
-            if pool.settings.policy.needs_key() {
-                request.hash_key = Some(request.hash(&pool.settings.hash_on, session.req_header()));
-            }
-        }
-        Action::Regions(route) => {
-            for region in &route.set.regions {
-                region.pool.budget.deposit(now);
-            }
-        }
-        Action::Redirect(_) => {}
+    rule.budget.deposit(clock::now());
+    if let Action::Pool(pool) = &rule.action
+        && pool.spec.policy.needs_key()
+    {
+        request.hash_key = Some(request.hash(&pool.spec.hash_on, session.req_header()));
     }
 }
 

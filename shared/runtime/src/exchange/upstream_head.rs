@@ -5,7 +5,7 @@ use super::request::Request;
 use crate::clock;
 use crate::listen::Connection;
 use http::header::{
-    self, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderValue, Version};
 use lb_core::http::forward::{Traceparent, append_forwarded_for, is_forwarding_name};
@@ -189,6 +189,3 @@ impl HeaderSink for EditResponse<'_> {
         let _ = self.0.append_header(name.clone(), value.clone());
     }
 }
-
-/// `Via` of responses and the like.
-pub(super) const RESPONSE_VIA: HeaderName = header::VIA;

@@ -4,6 +4,7 @@ use super::Families;
 use lb_core::retry::Failure;
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Statuses with a series of their own; any other is counted as its class, such as `4xx`.
@@ -24,6 +25,7 @@ pub struct RouteMetrics {
     requests: Box<[OnceLock<IntCounter>]>,
     durations: Vec<Histogram>,
     overhead: Histogram,
+    failures: AtomicU64,
 }
 
 /// A pool's handles; at the global tier, a region's.
@@ -71,6 +73,7 @@ impl RouteMetrics {
                 .collect(),
             durations,
             overhead: families.overhead.with_label_values(&[route]),
+            failures: AtomicU64::new(0),
         }
     }
 
@@ -85,6 +88,23 @@ impl RouteMetrics {
             histogram.observe(total.as_secs_f64());
         }
         self.overhead.observe(own.as_secs_f64());
+    }
+
+    /// Counts a request that this process failed itself.
+    pub fn fail(&self) {
+        self.failures.fetch_add(1, Relaxed);
+    }
+
+    /// Requests that this process failed itself so far.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
+    }
+
+    /// Requests so far.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.requests.iter().filter_map(OnceLock::get).map(IntCounter::get).sum()
     }
 
     fn resolve(&self, code: usize, method: usize) -> IntCounter {
@@ -125,6 +145,12 @@ impl PoolMetrics {
             panic: families.pool_panic.with_label_values(&[pool]),
             retries: retries.to_vec(),
         }
+    }
+
+    /// Retries so far.
+    #[must_use]
+    pub fn retries(&self) -> u64 {
+        self.retries.iter().map(|(_, counter)| counter.get()).sum()
     }
 
     /// Counts a retry after `failure`.

@@ -6,6 +6,7 @@
 
 use crate::clock;
 use crate::metrics::EndpointMetrics;
+use crate::probe::CheckSnapshot;
 use lb_core::balance::{EndpointId, Load};
 use lb_core::config::model::Outlier;
 use lb_core::name::{ServerName, ZoneName};
@@ -61,6 +62,8 @@ pub struct Endpoint {
     pub metrics: EndpointMetrics,
     health: AtomicU8,
     ejected_until: AtomicU64,
+    ejections: AtomicU64,
+    last_check: Mutex<Option<CheckSnapshot>>,
     requests: AtomicU64,
     failures: AtomicU64,
 }
@@ -74,22 +77,24 @@ impl Endpoint {
         id: EndpointId,
         key: EndpointKey,
         zone: Option<ZoneName>,
+        load: Load,
         outlier: &Outlier,
         peer: HttpPeer,
         metrics: EndpointMetrics,
-        now: Instant,
     ) -> Self {
         Self {
             id,
             key,
             zone,
-            load: Arc::new(Load::new(now)),
+            load: Arc::new(load),
             errors: ConsecutiveErrors::new(outlier.consecutive_errors),
             ejector: Mutex::new(Ejector::new(outlier)),
             peer,
             metrics,
             health: AtomicU8::new(Health::Unknown as u8),
             ejected_until: AtomicU64::new(0),
+            ejections: AtomicU64::new(0),
+            last_check: Mutex::default(),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         }
@@ -120,6 +125,7 @@ impl Endpoint {
     pub fn eject(&self, now: Instant) -> Option<Eject> {
         let eject = clock::with_rng(|rng| self.ejector().convict(now, rng))?;
         self.ejected_until.store(eject.until.as_nanos(), Relaxed);
+        self.ejections.fetch_add(1, Relaxed);
         Some(eject)
     }
 
@@ -132,6 +138,23 @@ impl Endpoint {
     pub fn ejected_until(&self, now: Instant) -> Option<Instant> {
         let until = Instant::from_nanos(self.ejected_until.load(Relaxed));
         (until > now).then_some(until)
+    }
+
+    /// Ejections so far.
+    #[must_use]
+    pub fn ejections(&self) -> u64 {
+        self.ejections.load(Relaxed)
+    }
+
+    /// Remembers a probe's outcome, for the status.
+    pub fn set_last_check(&self, snapshot: CheckSnapshot) {
+        *self.last_check.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
+    }
+
+    /// The last probe's outcome.
+    #[must_use]
+    pub fn last_check(&self) -> Option<CheckSnapshot> {
+        *self.last_check.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a try and whether it failed.

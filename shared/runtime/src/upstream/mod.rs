@@ -7,7 +7,7 @@ mod table;
 mod target;
 
 pub use endpoint::{Endpoint, EndpointKey, Health};
-pub use pool::{Member, Pool, PoolSettings, PoolView};
+pub use pool::{Member, Pool, PoolView};
 pub use regions::{RegionEntry, RegionRoute, RegionSet, RegionView, Reports};
 pub use table::EndpointTable;
 pub use target::Target;

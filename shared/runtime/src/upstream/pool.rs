@@ -4,13 +4,12 @@
 //! resolver) changes the endpoint and asks for a new view, which the control thread builds: choosing
 //! stays O(1) and free of locks, and a storm of transitions costs one rebuild.
 
-use super::{Endpoint, Health};
+use super::{Endpoint, Health, Target};
+use crate::build::PoolSpec;
 use crate::metrics::PoolMetrics;
 use arc_swap::ArcSwap;
-use lb_core::balance::{Balancer, Candidate, EndpointId, Policy, Weight, hash::stable_hash};
-use lb_core::config::model::{HashOn, Outlier};
+use lb_core::balance::{Balancer, Candidate, EndpointId, Weight, hash::stable_hash};
 use lb_core::outlier::may_eject;
-use lb_core::retry::Budget;
 use lb_core::time::Instant;
 use rand::Rng;
 use std::sync::Arc;
@@ -23,21 +22,6 @@ pub struct Member {
     pub endpoint: Arc<Endpoint>,
     /// Its weight; `None` is drained.
     pub weight: Option<Weight>,
-}
-
-/// What the configuration says of a pool.
-#[derive(Debug, Clone)]
-pub struct PoolSettings {
-    /// The pool's or region's name.
-    pub name: String,
-    /// How an endpoint is chosen.
-    pub policy: Policy,
-    /// What hash policies hash.
-    pub hash_on: HashOn,
-    /// Routable share (0.0 to 1.0) below which health is ignored.
-    pub panic_threshold: f64,
-    /// Outlier ejection.
-    pub outlier: Outlier,
 }
 
 /// What the data path sees of a pool.
@@ -58,9 +42,9 @@ pub struct PoolView {
 #[derive(Debug)]
 pub struct Pool {
     /// What the configuration says.
-    pub settings: PoolSettings,
-    /// Retries of all routes to this pool.
-    pub budget: Budget,
+    pub spec: PoolSpec,
+    /// How its endpoints are spoken to.
+    pub target: Target,
     /// Resolved metric handles.
     pub metrics: PoolMetrics,
     view: ArcSwap<PoolView>,
@@ -73,16 +57,16 @@ impl Pool {
     /// A pool of `members`.
     #[must_use]
     pub fn new(
-        settings: PoolSettings,
-        budget: Budget,
+        spec: PoolSpec,
+        target: Target,
         metrics: PoolMetrics,
         members: Vec<Member>,
         now: Instant,
     ) -> Self {
-        let view = PoolView::new(&settings, members, now);
+        let view = PoolView::new(&spec, members, now);
         let pool = Self {
-            settings,
-            budget,
+            spec,
+            target,
             metrics,
             view: ArcSwap::from_pointee(view),
             stale: AtomicBool::new(false),
@@ -112,7 +96,7 @@ impl Pool {
 
     /// Changes the members. Control thread only.
     pub fn replace(&self, members: Vec<Member>, now: Instant) {
-        self.view.store(Arc::new(PoolView::new(&self.settings, members, now)));
+        self.view.store(Arc::new(PoolView::new(&self.spec, members, now)));
         self.export();
     }
 
@@ -134,7 +118,7 @@ impl Pool {
         let view = self.view.load();
         let out = |member: &&Member| member.endpoint.ejected_until(now).is_some();
         let ejected = view.members.iter().filter(out).count();
-        if !may_eject(ejected, view.members.len(), self.settings.outlier.max_ejected) {
+        if !may_eject(ejected, view.members.len(), self.spec.outlier.max_ejected) {
             return;
         }
         if let Some(eject) = endpoint.eject(now) {
@@ -142,10 +126,10 @@ impl Pool {
             self.mark_stale();
             log::warn!(
                 "pool {} server {}: ejected for {:?} after {} gateway errors in a row (ejection {})",
-                self.settings.name,
+                self.spec.name,
                 endpoint.key.server,
                 now.until(eject.until),
-                self.settings.outlier.consecutive_errors,
+                self.spec.outlier.consecutive_errors,
                 eject.nth,
             );
         }
@@ -173,7 +157,7 @@ impl Pool {
 // === impl PoolView ===
 
 impl PoolView {
-    fn new(settings: &PoolSettings, members: Vec<Member>, now: Instant) -> Self {
+    fn new(spec: &PoolSpec, members: Vec<Member>, now: Instant) -> Self {
         let weight_of = |filter: &dyn Fn(&Member) -> bool| -> u64 {
             members
                 .iter()
@@ -185,14 +169,14 @@ impl PoolView {
         let total = weight_of(&|_| true);
         let good = weight_of(&|member| member.is_routable(now));
         let healthy_share = if total == 0 { 0.0 } else { good as f64 / total as f64 };
-        let panic = total > 0 && healthy_share < settings.panic_threshold;
+        let panic = total > 0 && healthy_share < spec.panic_threshold;
         let chosen: Vec<&Member> = members
             .iter()
             .filter(|member| member.weight.is_some() && (panic || member.is_routable(now)))
             .collect();
         let candidates = chosen.iter().filter_map(|member| member.candidate()).collect();
         let routable = chosen.iter().map(|member| member.endpoint.clone()).collect();
-        let balancer = Balancer::new(settings.policy, candidates);
+        let balancer = Balancer::new(spec.policy, candidates);
         Self { members, panic, healthy_share, built: now, routable, balancer }
     }
 

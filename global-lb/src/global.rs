@@ -1,0 +1,121 @@
+//! What the global tier's configuration means: each route leads to regions, each a pool of replicas.
+
+use lb_core::balance::Policy;
+use lb_core::config::change::{self, Deferred};
+use lb_core::config::load_global;
+use lb_core::config::model::{Global, HashOn, HealthCheck, HttpCheck, Region, TcpCheck};
+use lb_core::config::read::Faults;
+use lb_core::config::scalar::DurationText;
+use lb_runtime::build::{MemberSpec, PoolSpec, Site, Targets};
+use lb_runtime::clock;
+use lb_runtime::plan::{Action, Tier};
+use lb_runtime::tier::{Common, TierProgram};
+use lb_runtime::upstream::{RegionEntry, RegionRoute, RegionSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the host names of replicas are resolved again.
+const RESOLVE: Duration = Duration::from_secs(10);
+
+/// The global tier.
+#[derive(Debug)]
+pub(crate) struct GlobalTier;
+
+impl TierProgram for GlobalTier {
+    type Config = Global;
+
+    const TIER: Tier = Tier::Global;
+
+    fn load(file: &str, text: &str) -> Result<Global, Faults> {
+        load_global(file, text)
+    }
+
+    fn common(config: &Global) -> Common<'_> {
+        Common {
+            name: &config.name,
+            region: None,
+            threads: config.threads,
+            threading: config.threading,
+            listeners: &config.listeners,
+            admin: &config.admin,
+            trusted_proxies: &config.trusted_proxies,
+            limits: &config.limits,
+            access_log: &config.access_log,
+            routes: &config.routes,
+        }
+    }
+
+    fn carry_over(old: &Global, new: Global) -> (Global, Vec<Deferred>) {
+        change::carry_over_global(old, new)
+    }
+
+    fn targets(config: &Global, site: &Site) -> Result<Targets, String> {
+        let mut entries = Vec::with_capacity(config.regions.len());
+        for region in &config.regions {
+            entries.push(RegionEntry {
+                name: region.name.clone(),
+                priority: region.priority,
+                weight: region.weight,
+                capacity_rps: region.capacity_rps,
+                location: region.location,
+                pool: site.pool(spec(region))?,
+                reports: site.reports(region.name.as_str()),
+            });
+        }
+        let pools = entries.iter().map(|entry| entry.pool.clone()).collect();
+        let set = Arc::new(RegionSet::new(entries, clock::now()));
+        let actions = config.routes.iter().map(|route| {
+            let choice = route.regions.clone().unwrap_or_default();
+            let regions = RegionRoute::new(set.clone(), choice.policy, &choice.allowed);
+            Some((Action::Regions(regions), "regions".to_owned()))
+        });
+        let actions = actions.collect();
+        Ok(Targets {
+            pools,
+            regions: Some(set),
+            geo: config.geo.clone(),
+            actions,
+            capacity_rps: None,
+        })
+    }
+}
+
+/// A region's replicas as a pool. Their health decides alone: with one replica left the region serves
+/// through that one, and a sick region is left to the choice among regions, so there is no panic here.
+fn spec(region: &Region) -> PoolSpec {
+    PoolSpec {
+        name: region.name.to_string(),
+        policy: Policy::P2c,
+        hash_on: HashOn::default(),
+        panic_threshold: 0.0,
+        outlier: region.outlier.clone(),
+        check: region.health_check.clone().unwrap_or_else(|| default_check(region)),
+        protocol: region.protocol,
+        tls: region.tls.clone(),
+        idle_timeout: region.idle_timeout.get(),
+        resolve_interval: RESOLVE,
+        members: region
+            .replicas
+            .iter()
+            .map(|replica| MemberSpec {
+                name: replica.name.clone(),
+                address: replica.address.clone(),
+                weight: replica.weight,
+                zone: None,
+                admin: replica.admin.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// `GET /readyz` where every replica has an admin address, else a TCP connection. The second region's
+/// timeout leaves room for a link between continents.
+fn default_check(region: &Region) -> HealthCheck {
+    let base = HealthCheck { timeout: DurationText::millis(800), ..HealthCheck::default() };
+    if region.replicas.iter().all(|replica| replica.admin.is_some()) {
+        let http = HttpCheck { path: "/readyz".to_owned(), ..HttpCheck::default() };
+        HealthCheck { http: Some(http), ..base }
+    } else {
+        HealthCheck { tcp: Some(TcpCheck {}), ..base }
+    }
+}

@@ -1,0 +1,133 @@
+//! Building a plan from a configuration.
+//!
+//! Whatever outlives a configuration (endpoints, resolved names, reports, metrics) lives in the
+//! [`Site`]; a plan only refers to it, so that a reload keeps it.
+
+mod pools;
+mod rules;
+
+pub use pools::{MemberSpec, PoolSpec};
+
+use crate::metrics::{Metrics, RouteMetrics};
+use crate::plan::{Action, Identity, Plan};
+use crate::tier::{Common, TierProgram};
+use crate::upstream::{EndpointTable, Pool, RegionSet, Reports};
+use lb_core::balance::PoolLoad;
+use lb_core::config::model;
+use lb_core::http::forward::Trust;
+use lb_core::route::RouteTable;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What outlives a configuration.
+#[derive(Debug)]
+pub struct Site {
+    /// Who this process is.
+    pub identity: Arc<Identity>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// Where relative paths start: the configuration file's directory.
+    pub base: PathBuf,
+    /// All endpoints.
+    pub endpoints: EndpointTable,
+    resolved: Mutex<HashMap<String, Vec<SocketAddr>>>,
+    reports: Mutex<HashMap<String, Reports>>,
+    loads: Mutex<HashMap<String, Arc<PoolLoad>>>,
+}
+
+/// What a tier's routes lead to.
+#[derive(Debug, Default)]
+pub struct Targets {
+    /// The pools; at the global tier, those of the regions.
+    pub pools: Vec<Arc<Pool>>,
+    /// The regions, on the global tier.
+    pub regions: Option<Arc<RegionSet>>,
+    /// Where clients are, on the global tier.
+    pub geo: model::GeoSource,
+    /// Requests per second that a region's servers are able to serve, on the regional tier.
+    pub capacity_rps: Option<u32>,
+    /// For each route, where it leads (redirects excepted) and under which name that is counted.
+    pub actions: Vec<Option<(Action, String)>>,
+}
+
+// === impl Site ===
+
+impl Site {
+    /// An empty site.
+    #[must_use]
+    pub fn new(identity: Identity, metrics: Arc<Metrics>, base: PathBuf) -> Self {
+        Self {
+            identity: Arc::new(identity),
+            metrics,
+            base,
+            endpoints: EndpointTable::default(),
+            resolved: Mutex::default(),
+            reports: Mutex::default(),
+            loads: Mutex::default(),
+        }
+    }
+
+    /// The addresses last found for `host:port`; a literal address is its own.
+    #[must_use]
+    pub fn addresses(&self, address: &str) -> Vec<SocketAddr> {
+        if let Ok(literal) = address.parse() {
+            return vec![literal];
+        }
+        let resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        resolved.get(address).cloned().unwrap_or_default()
+    }
+
+    /// Remembers what a name resolved to.
+    pub fn set_addresses(&self, address: &str, found: Vec<SocketAddr>) {
+        let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        resolved.insert(address.to_owned(), found);
+    }
+
+    /// What a pool carries in all; it belongs to the pool's name, not to a generation.
+    #[must_use]
+    pub fn load(&self, pool: &str) -> Arc<PoolLoad> {
+        let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        loads.entry(pool.to_owned()).or_insert_with(PoolLoad::new).clone()
+    }
+
+    /// The reports of a region's replicas.
+    #[must_use]
+    pub fn reports(&self, region: &str) -> Reports {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.entry(region.to_owned()).or_default().clone()
+    }
+}
+
+/// Builds the plan of `config`.
+///
+/// # Errors
+/// A reason that names the object. What serves now is untouched.
+pub fn plan<T: TierProgram>(
+    config: &T::Config,
+    site: &Site,
+    generation: u64,
+) -> Result<Plan, String> {
+    let Common { limits, routes, trusted_proxies, .. } = T::common(config);
+    let targets = T::targets(config, site)?;
+    let table = RouteTable::new(routes).map_err(|error| error.to_string())?;
+    let rules = routes
+        .iter()
+        .zip(targets.actions)
+        .map(|(route, action)| rules::rule(route, action, limits, &site.metrics).map(Arc::new))
+        .collect::<Result<_, _>>()?;
+    Ok(Plan {
+        generation,
+        identity: site.identity.clone(),
+        limits: limits.clone(),
+        trust: Trust::new(trusted_proxies),
+        table,
+        rules,
+        pools: targets.pools,
+        regions: targets.regions,
+        geo: targets.geo,
+        capacity_rps: targets.capacity_rps,
+        unrouted: RouteMetrics::new(&site.metrics.families, "", ""),
+    })
+}

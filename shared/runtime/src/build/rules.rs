@@ -1,0 +1,43 @@
+//! A route of the configuration, ready to be followed.
+
+use crate::metrics::{Metrics, RouteMetrics};
+use crate::plan::{Action, Rule};
+use http::HeaderValue;
+use lb_core::config::model::{Limits, Route};
+use lb_core::retry::{Budget, Rules};
+use lb_core::route::edit::HeaderPlan;
+use lb_core::route::target::{PrefixRewrite, RedirectPlan};
+
+pub(super) fn rule(
+    route: &Route,
+    action: Option<(Action, String)>,
+    limits: &Limits,
+    metrics: &Metrics,
+) -> Result<Rule, String> {
+    let fault = |what: &str, why: &dyn std::fmt::Display| format!("route {}: {what}{why}", route.name);
+    let (action, pool) = match (&route.redirect, action) {
+        (Some(redirect), _) => {
+            let plan = RedirectPlan::new(redirect).map_err(|error| fault("", &error))?;
+            (Action::Redirect(plan), String::new())
+        }
+        (None, Some(action)) => action,
+        (None, None) => return Err(fault("leads nowhere: ", &"give it a pool or a redirect")),
+    };
+    let rewrite_host = route.rewrite.host.as_deref().map(HeaderValue::try_from).transpose();
+    let max_body = route.max_body.or(limits.max_body).map(|size| size.get());
+    Ok(Rule {
+        name: route.name.to_string(),
+        action,
+        timeouts: (&route.timeouts).into(),
+        retry: Rules::new(&route.retry),
+        budget: Budget::new(route.retry.budget.ratio(), route.retry.budget_floor),
+        max_body,
+        rewrite: PrefixRewrite::new(route).map_err(|error| fault("", &error))?,
+        rewrite_host: rewrite_host.map_err(|error| fault("rewrite.host: ", &error))?,
+        request_edits: HeaderPlan::new(&route.request_headers)
+            .map_err(|error| fault("request_headers: ", &error))?,
+        response_edits: HeaderPlan::new(&route.response_headers)
+            .map_err(|error| fault("response_headers: ", &error))?,
+        metrics: RouteMetrics::new(&metrics.families, route.name.as_str(), &pool),
+    })
+}

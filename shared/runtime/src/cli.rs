@@ -1,0 +1,68 @@
+//! The command line that both tiers' programs share.
+
+use crate::process;
+use crate::reload;
+use crate::tier::TierProgram;
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Exit code of a configuration that is at fault.
+const INVALID: u8 = 3;
+
+#[derive(Debug, Parser)]
+#[command(version, about, long_about = None)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve until SIGTERM.
+    Run(Run),
+    /// Check a configuration and tell every fault.
+    Check {
+        /// The configuration file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// The configuration file; it is read again when it changes, and on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// End when standard input does: for tests and demonstrations.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
+
+/// Runs a tier's program by its command line.
+#[must_use]
+pub fn main<T: TierProgram>() -> ExitCode {
+    let cli = Cli::parse();
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("LB_LOG", "info,pingora=off,pingora_core=off")).init();
+    match cli.verb {
+        Verb::Run(run) => match process::run::<T>(&run.config, run.exit_with_parent) {
+            Ok(()) => {
+                // Requests past the deadline are on threads of their own; the process ends them.
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error),
+        },
+        Verb::Check { file } => match reload::load::<T>(&file) {
+            Ok((_, hash)) => {
+                let _ = writeln!(std::io::stdout(), "{}: good ({hash})", file.display());
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error.into()),
+        },
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{error:#}");
+    if error.is::<reload::LoadError>() { ExitCode::from(INVALID) } else { ExitCode::FAILURE }
+}

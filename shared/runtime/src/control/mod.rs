@@ -1,0 +1,107 @@
+//! The control thread: everything that is not a request.
+//!
+//! Probes, name resolution, region reports and the rebuilding of views run here, on an event loop of
+//! their own, until the process exits: the data path never waits for them, and they never wait for it.
+
+mod gauges;
+mod names;
+mod probes;
+mod reports;
+
+use crate::build::Site;
+use crate::clock;
+use crate::plan::Plan;
+use crate::worker::Shared;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+
+/// How soon a change of an endpoint is seen by requests, at the latest.
+const TICK: Duration = Duration::from_millis(50);
+/// How often gauges are brought up to date.
+const EXPORT: Duration = Duration::from_secs(1);
+
+/// Tasks by what they are for. A task ends when its purpose does.
+struct Tasks<K> {
+    running: HashMap<K, AbortHandle>,
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// The operating system gives no thread or no event loop.
+pub(crate) fn start(shared: Arc<Shared>, site: Arc<Site>) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let run = move || runtime.block_on(run(shared, site));
+    std::thread::Builder::new().name("control".into()).spawn(run)
+}
+
+async fn run(shared: Arc<Shared>, site: Arc<Site>) {
+    let mut generation = 0;
+    let mut probes = Tasks::default();
+    let mut names = Tasks::default();
+    let mut reports = Tasks::default();
+    let mut gauges = gauges::Gauges::default();
+    let resolver = names::resolver();
+    let mut ticks = tokio::time::interval(TICK);
+    let mut export = tokio::time::interval(EXPORT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = export.tick() => {
+                gauges.export(&shared, &site);
+                continue;
+            }
+        }
+        let plan = shared.plan.load_full();
+        if plan.generation != generation || names::changed(&plan, &site) {
+            generation = plan.generation;
+            names::settle(&plan, &site);
+            names::reconcile(&mut names, &plan, &site, resolver.as_ref());
+            probes::reconcile(&mut probes, &plan, &shared);
+            reports::reconcile(&mut reports, &plan);
+        }
+        refresh(&plan);
+    }
+}
+
+/// Brings the views of pools and regions up to date.
+fn refresh(plan: &Plan) {
+    let now = clock::now();
+    for pool in &plan.pools {
+        pool.check_ejections(now);
+        pool.refresh(now);
+    }
+    if let Some(regions) = &plan.regions {
+        regions.refresh(now);
+    }
+}
+
+// === impl Tasks ===
+
+impl<K> Default for Tasks<K> {
+    fn default() -> Self {
+        Self { running: HashMap::new() }
+    }
+}
+
+impl<K: Eq + Hash> Tasks<K> {
+    /// Ends tasks that are not `wanted`, and starts those that are new.
+    fn reconcile(&mut self, wanted: Vec<K>, mut start: impl FnMut(&K) -> Option<AbortHandle>) {
+        let mut kept = HashMap::with_capacity(wanted.len());
+        for key in wanted {
+            let handle = self.running.remove(&key).filter(|task| !task.is_finished());
+            if let Some(handle) = handle.or_else(|| start(&key)) {
+                kept.insert(key, handle);
+            }
+        }
+        for handle in std::mem::replace(&mut self.running, kept).into_values() {
+            handle.abort();
+        }
+    }
+}

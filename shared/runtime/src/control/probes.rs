@@ -1,0 +1,140 @@
+//! Active checks: one task for each endpoint.
+
+use super::Tasks;
+use crate::build::MemberSpec;
+use crate::clock;
+use crate::plan::Plan;
+use crate::probe::{self, CheckSnapshot};
+use crate::probe::{CheckKind, ProbeTarget, ProbeTls, Prober};
+use crate::upstream::{Endpoint, EndpointKey, Health, Pool};
+use crate::worker::Shared;
+use lb_core::config::model::UpstreamHttp;
+use lb_core::health::{CheckState, Verdict};
+use rand::RngExt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use tokio::task::AbortHandle;
+
+/// What makes a check another one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    endpoint: EndpointKey,
+    check: String,
+    at: SocketAddr,
+}
+
+/// An endpoint that is to be probed.
+struct Wanted {
+    key: Key,
+    pool: Arc<Pool>,
+    endpoint: Arc<Endpoint>,
+    authority: String,
+}
+
+/// Starts and ends checks, so that each endpoint of the plan has the one that it should.
+pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan, shared: &Arc<Shared>) {
+    let wanted: Vec<Wanted> = plan.pools.iter().flat_map(wanted).collect();
+    let keys = wanted.iter().map(|wanted| wanted.key.clone()).collect();
+    let mut by_key = wanted.into_iter().map(|w| (w.key.clone(), w)).collect::<std::collections::HashMap<_, _>>();
+    tasks.reconcile(keys, |key| spawn(by_key.remove(key)?, shared));
+}
+
+fn wanted(pool: &Arc<Pool>) -> Vec<Wanted> {
+    if !pool.spec.check.enabled {
+        return Vec::new();
+    }
+    let check = format!("{:?} {:?}", pool.spec.check, pool.spec.tls);
+    let view = pool.view();
+    let of = |member: &crate::upstream::Member| {
+        let endpoint = member.endpoint.clone();
+        let spec = pool.spec.members.iter().find(|spec| spec.name == endpoint.key.server)?;
+        let key = Key {
+            at: address(pool, spec, endpoint.key.address),
+            endpoint: endpoint.key.clone(),
+            check: check.clone(),
+        };
+        Some(Wanted { key, pool: pool.clone(), authority: spec.address.clone(), endpoint })
+    };
+    view.members.iter().filter_map(of).collect()
+}
+
+/// Where the probe goes: the admin address, the check's own port, or where the endpoint serves.
+fn address(pool: &Pool, spec: &MemberSpec, serving: SocketAddr) -> SocketAddr {
+    let mut address = serving;
+    if let Some(admin) = &spec.admin {
+        match admin.parse() {
+            Ok(literal) => address = literal,
+            Err(_) => {
+                let port = admin.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+                address.set_port(port.unwrap_or(serving.port()));
+            }
+        }
+    }
+    if let Some(port) = pool.spec.check.port {
+        address.set_port(port);
+    }
+    address
+}
+
+fn spawn(wanted: Wanted, shared: &Arc<Shared>) -> Option<AbortHandle> {
+    let Wanted { key, pool, endpoint, authority } = wanted;
+    // An admin listener speaks plain HTTP/1.1 whatever the data port speaks.
+    let own = key.at.port() == endpoint.key.address.port();
+    let tls = match pool.spec.tls.as_ref().filter(|_| own).map(ProbeTls::new).transpose() {
+        Ok(tls) => tls.map(Arc::new),
+        Err(error) => {
+            log::error!("pool {} server {}: check: {error}", key.endpoint.pool, key.endpoint.server);
+            return None;
+        }
+    };
+    let prober = Prober::new(ProbeTarget {
+        address: key.at,
+        authority,
+        check: Arc::new(CheckKind::of(&pool.spec.check)),
+        tls,
+        h2: own && pool.spec.protocol == UpstreamHttp::H2,
+        timeout: pool.spec.check.timeout.get(),
+    });
+    let prober = match prober {
+        Ok(prober) => prober,
+        Err(error) => {
+            log::error!("pool {} server {}: check: {error}", key.endpoint.pool, key.endpoint.server);
+            return None;
+        }
+    };
+    let state = CheckState::new(&pool.spec.check);
+    let seed = clock::with_rng(|rng| rng.random());
+    let (endpoint, shared) = (Arc::downgrade(&endpoint), shared.clone());
+    let on_change = move |snapshot| learn(&shared, &endpoint, snapshot);
+    let run = probe::run(prober, state, clock::now, seed, on_change, std::future::pending());
+    Some(tokio::spawn(run).abort_handle())
+}
+
+/// Takes a probe's result in.
+fn learn(shared: &Shared, endpoint: &Weak<Endpoint>, snapshot: CheckSnapshot) {
+    let Some(endpoint) = endpoint.upgrade() else { return };
+    let (pool, server) = (&endpoint.key.pool, &endpoint.key.server);
+    let families = &shared.metrics.families;
+    let result = snapshot.last.result;
+    let label = result.failure().map_or("pass", |failure| failure.label());
+    families.health_checks.with_label_values(&[pool.as_str(), label]).inc();
+    endpoint.set_last_check(snapshot);
+    let health = match snapshot.verdict {
+        Verdict::Healthy => Health::Healthy,
+        Verdict::Unhealthy => Health::Unhealthy,
+        Verdict::Unknown => return,
+    };
+    if !endpoint.set_health(health) {
+        return;
+    }
+    let reason = if health == Health::Healthy { "pass" } else { label };
+    families.health_transitions.with_label_values(&[pool.as_str(), reason]).inc();
+    match result.failure() {
+        None => log::info!("pool {pool} server {server}: healthy"),
+        Some(failure) => log::warn!("pool {pool} server {server}: unhealthy: {failure}"),
+    }
+    let plan = shared.plan.load();
+    if let Some(pool) = plan.pools.iter().find(|known| known.spec.name == *pool) {
+        pool.mark_stale();
+    }
+}

@@ -1,0 +1,234 @@
+//! A program from its configuration to its exit.
+
+use crate::access_log::AccessLog;
+use crate::admin::{AdminHandle, AdminServer, AdminSource};
+use crate::build::{self, Site};
+use crate::lifecycle::{Lifecycle, Stage};
+use crate::listen::{self, BoundListener, Caps, TlsListener};
+use crate::metrics::Metrics;
+use crate::plan::Identity;
+use crate::reload::{self, Reload};
+use crate::report::Reporter;
+use crate::tier::{Common, TierProgram};
+use crate::upstream::Health;
+use crate::worker::{self, Requests, Shared};
+use crate::{clock, control, explain, status};
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use lb_core::config::model::{Listener, Threading};
+use lb_core::status::{Explain, ExplainQuery, ListenerStatus, Readiness, Status};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the first sweep of probes may keep a replica from being ready.
+const PROBE_GRACE: Duration = Duration::from_secs(5);
+/// How long running requests may take after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// A running program.
+pub struct Process<T: TierProgram> {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) reload: Arc<Reload<T>>,
+    pub(crate) listeners: Vec<ListenerStatus>,
+    pub(crate) threads: usize,
+    pub(crate) started_unix_ms: u64,
+}
+
+/// Runs a program until it is told to end.
+///
+/// # Errors
+/// The configuration, a file or an address can't be used; nothing was served then.
+pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Result<()> {
+    let (config, hash) = reload::load::<T>(path)?;
+    let common = T::common(&config);
+    let metrics = Metrics::new(T::TIER.as_str(), common.region.map(|region| region.as_str()))
+        .context("registering metrics")?;
+    let metrics = Arc::new(metrics);
+    let boot_id = clock::unix_millis();
+    let identity = Identity::new(T::TIER, common.name, common.region, boot_id)?;
+    let base = path.parent().unwrap_or(Path::new(".")).to_owned();
+    let site = Arc::new(Site::new(identity, metrics.clone(), base));
+    let threads = threads(common.threads);
+    let (sockets, tls) = bind(&common, &site, threads)?;
+    let plan = build::plan::<T>(&config, &site, 1).map_err(anyhow::Error::msg)?;
+    let log = AccessLog::start(common.access_log, metrics.families.log_dropped.clone())
+        .with_context(|| format!("access_log.path {}", common.access_log.path))?;
+    let shared = Arc::new(Shared {
+        plan: ArcSwap::from_pointee(plan),
+        metrics,
+        caps: Arc::new(Caps::default()),
+        lifecycle: Lifecycle::default(),
+        log,
+        requests: Requests::default(),
+        reporter: Reporter::default(),
+    });
+    let (threading, admin) = (common.threading, common.admin.address);
+    let listeners = bound(common.listeners, &sockets);
+    let reload = Reload::<T>::new(path.to_owned(), site.clone(), shared.clone(), tls, config, hash);
+    let process = Arc::new(Process {
+        shared: shared.clone(),
+        reload: Arc::new(reload),
+        listeners,
+        threads,
+        started_unix_ms: clock::unix_millis(),
+    });
+    let admin = AdminServer::start(admin, process.clone())?;
+    control::start(shared.clone(), site)?;
+    worker::start(&shared, sockets, threading, threads)?;
+    process.announce(&admin);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(process.supervise(exit_with_parent))
+}
+
+/// Binds every listener.
+fn bind(common: &Common<'_>, site: &Site, threads: usize) -> anyhow::Result<Bound> {
+    let columns = match common.threading {
+        Threading::PerCore => threads,
+        Threading::WorkStealing => 1,
+    };
+    let (mut sockets, mut tls) = (Vec::new(), Vec::new());
+    for listener in common.listeners {
+        let secured = match &listener.tls {
+            None => None,
+            Some(settings) => {
+                let protocols = listener.effective_protocols();
+                let made = TlsListener::new(settings, &protocols, &site.base)
+                    .with_context(|| format!("listener \"{}\"", listener.name))?;
+                let made = Arc::new(made);
+                tls.push((listener.name.to_string(), made.clone()));
+                Some(made)
+            }
+        };
+        sockets.push(listen::bind(listener, secured.as_ref(), columns)?);
+    }
+    Ok((sockets, tls))
+}
+
+type Bound = (Vec<Vec<BoundListener>>, Vec<(String, Arc<TlsListener>)>);
+
+fn bound(listeners: &[Listener], sockets: &[Vec<BoundListener>]) -> Vec<ListenerStatus> {
+    let pairs = listeners.iter().zip(sockets);
+    pairs.filter_map(|(config, row)| Some(status::listener(config, row.first()?.address))).collect()
+}
+
+fn threads(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
+}
+
+// === impl Process ===
+
+impl<T: TierProgram> Process<T> {
+    fn announce(&self, admin: &AdminHandle) {
+        let identity = &self.shared.plan.load().identity;
+        let places: Vec<_> =
+            self.listeners.iter().map(|l| format!("{} {}", l.name, l.address)).collect();
+        log::info!(
+            "{}-lb {} {} serves on {} (admin {}, {} threads)",
+            identity.tier.as_str(),
+            env!("CARGO_PKG_VERSION"),
+            identity.pseudonym.name(),
+            places.join(", "),
+            admin.local_addr(),
+            self.threads,
+        );
+        self.shared.lifecycle.advance(Stage::Serving);
+    }
+
+    /// Watches the configuration and the signals; returns when the process may end.
+    async fn supervise(self: &Arc<Self>, exit_with_parent: bool) -> anyhow::Result<()> {
+        let watch = tokio::spawn(reload::watch(self.reload.clone()));
+        let mut term = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+            () = orphaned(), if exit_with_parent => log::info!("the parent is gone"),
+        }
+        watch.abort();
+        let lifecycle = &self.shared.lifecycle;
+        lifecycle.advance(Stage::Leaving);
+        lifecycle.advance(Stage::Closing);
+        log::info!("leaving: {} requests in flight", self.shared.requests.in_flight());
+        tokio::select! {
+            _ = term.recv() => log::warn!("second signal: ending at once"),
+            _ = interrupt.recv() => log::warn!("second signal: ending at once"),
+            cut = self.drained() => if cut > 0 { log::warn!("{cut} requests were cut off") },
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing is in flight, or the deadline; tells how many requests are cut off.
+    async fn drained(&self) -> u64 {
+        let deadline = clock::now() + DRAIN;
+        loop {
+            let left = self.shared.requests.in_flight();
+            if left == 0 || clock::now() >= deadline {
+                return left;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Whether this replica should get traffic.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let lifecycle = &self.shared.lifecycle;
+        let mut pending = Vec::new();
+        if lifecycle.stage() == Stage::Starting {
+            pending.push("listeners".to_owned());
+        }
+        if clock::now().as_nanos() < u64::try_from(PROBE_GRACE.as_nanos()).unwrap_or(0) {
+            for pool in &self.shared.plan.load().pools {
+                let view = pool.view();
+                let unknown = view.members.iter().filter(|member| {
+                    member.endpoint.health() == Health::Unknown
+                        && member.endpoint.last_check().is_none()
+                });
+                let unknown = unknown.count() + usize::from(view.members.is_empty());
+                if unknown > 0 {
+                    pending.push(format!("first probes of pool {} ({unknown} left)", pool.spec.name));
+                }
+            }
+        }
+        Readiness { ready: pending.is_empty() && !lifecycle.is_leaving(), pending }
+    }
+}
+
+/// Returns when standard input ends: the parent holds its other end.
+async fn orphaned() {
+    use tokio::io::AsyncReadExt;
+    let mut stdin = tokio::io::stdin();
+    let mut byte = [0; 64];
+    while stdin.read(&mut byte).await.is_ok_and(|count| count > 0) {}
+}
+
+impl<T: TierProgram> AdminSource for Process<T> {
+    fn status(&self) -> Status {
+        status::status(self)
+    }
+
+    fn readiness(&self) -> Readiness {
+        Self::readiness(self)
+    }
+
+    fn live(&self) -> bool {
+        true
+    }
+
+    fn metrics(&self) -> String {
+        self.shared.metrics.render()
+    }
+
+    fn region_report(&self) -> Option<serde_json::Value> {
+        let report = self.shared.reporter.report(&self.shared)?;
+        serde_json::to_value(report).ok()
+    }
+
+    fn explain(&self, query: &ExplainQuery) -> Result<Explain, String> {
+        explain::explain(&self.shared.plan.load(), query)
+    }
+}

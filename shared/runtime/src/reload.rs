@@ -1,0 +1,268 @@
+//! Configuration that reloads while requests go on.
+//!
+//! The file's content decides, not its time: it is read every half second, on SIGHUP at once, and
+//! compared by hash, so that Kubernetes' symlink swaps, editors that rename and copies that keep the
+//! time all work. Certificates' files are watched in the same way. A new content is parsed, checked as a
+//! whole and built into a plan before anything changes; then the plan is swapped in one step. Whatever
+//! is wrong with it, the last good configuration serves on and the fault is told.
+
+use crate::build::{self, Site};
+use crate::listen::TlsListener;
+use crate::status;
+use crate::tier::TierProgram;
+use crate::worker::Shared;
+use lb_core::config::change::{Deferred, content_hash};
+use lb_core::config::model::ListenerTls;
+use lb_core::config::read::{Faults, utf8};
+use lb_core::status::{ConfigFault, ConfigStatus};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How often the file is looked at.
+pub(crate) const INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// A file and what was made of it.
+pub(crate) struct Reload<T: TierProgram> {
+    path: PathBuf,
+    site: Arc<Site>,
+    shared: Arc<Shared>,
+    tls: Vec<(String, Arc<TlsListener>)>,
+    state: Mutex<State<T::Config>>,
+}
+
+struct State<C> {
+    config: Arc<C>,
+    /// Hash of the content that was last looked at, good or bad.
+    seen: String,
+    /// Hash of the certificates' files.
+    certificates: String,
+    status: ConfigStatus,
+}
+
+/// Why a file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// It can't be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its content is at fault.
+    #[error("{0}")]
+    Faults(Faults),
+    /// What it names can't be used.
+    #[error("{0}")]
+    Build(String),
+}
+
+/// Reads and checks a file.
+///
+/// # Errors
+/// [`LoadError`] with every fault.
+pub(crate) fn load<T: TierProgram>(path: &Path) -> Result<(T::Config, String), LoadError> {
+    let bytes = std::fs::read(path)
+        .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    let name = path.display().to_string();
+    let text = utf8(&name, &bytes).map_err(LoadError::Faults)?;
+    let config = T::load(&name, text).map_err(LoadError::Faults)?;
+    Ok((config, content_hash(&[text])))
+}
+
+// === impl Reload ===
+
+impl<T: TierProgram> Reload<T> {
+    pub(crate) fn new(
+        path: PathBuf,
+        site: Arc<Site>,
+        shared: Arc<Shared>,
+        tls: Vec<(String, Arc<TlsListener>)>,
+        config: T::Config,
+        hash: String,
+    ) -> Self {
+        let families = &site.metrics.families;
+        families.config_info.with_label_values(&[&hash]).set(1);
+        families.config_last_reload_successful.set(1);
+        families.config_generation.set(1);
+        let status = status::live(&path.display().to_string(), &hash, 1);
+        let certificates = certificates::<T>(&config, &site.base);
+        export_expiries(&site, &tls);
+        let state =
+            State { config: Arc::new(config), seen: hash, certificates, status };
+        Self { path, site, shared, tls, state: Mutex::new(state) }
+    }
+
+    /// The configuration that serves.
+    pub(crate) fn config(&self) -> Arc<T::Config> {
+        self.lock().config.clone()
+    }
+
+    /// How the configuration fares.
+    pub(crate) fn status(&self) -> ConfigStatus {
+        self.lock().status.clone()
+    }
+
+    /// Looks at the file and the certificates, and takes over what changed.
+    pub(crate) fn check(&self) {
+        let mut state = self.lock();
+        match std::fs::read(&self.path) {
+            Ok(bytes) => {
+                let hash = content_hash(&[&String::from_utf8_lossy(&bytes)]);
+                if hash != state.seen {
+                    state.seen = hash;
+                    self.apply(&mut state);
+                }
+            }
+            Err(source) => {
+                let missing = format!("unreadable: {source}");
+                if state.seen != missing {
+                    state.seen = missing;
+                    let error = LoadError::Read { path: self.path.clone(), source };
+                    self.refuse(&mut state, &error);
+                }
+            }
+        }
+        self.check_certificates(&mut state);
+    }
+
+    fn apply(&self, state: &mut State<T::Config>) {
+        match self.build(state) {
+            Ok((config, hash, deferred)) => {
+                let families = &self.site.metrics.families;
+                let _ = families.config_info.remove_label_values(&[&state.status.hash]);
+                families.config_info.with_label_values(&[&hash]).set(1);
+                families.config_last_reload_successful.set(1);
+                families.config_reloads.with_label_values(&["ok"]).inc();
+                let generation = state.status.generation + 1;
+                families.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+                let mut status = status::live(&state.status.file, &hash, generation);
+                status.reloads_total = state.status.reloads_total.clone();
+                status.reloads_total.ok += 1;
+                status.deferred = deferred.iter().map(ToString::to_string).collect();
+                log::info!("configuration {hash} is live (generation {generation})");
+                for sentence in &status.deferred {
+                    log::warn!("configuration: {sentence}");
+                }
+                state.status = status;
+                state.config = Arc::new(config);
+            }
+            Err(error) => self.refuse(state, &error),
+        }
+    }
+
+    fn build(
+        &self,
+        state: &State<T::Config>,
+    ) -> Result<(T::Config, String, Vec<Deferred>), LoadError> {
+        let (config, hash) = load::<T>(&self.path)?;
+        let (config, deferred) = T::carry_over(&state.config, config);
+        let generation = state.status.generation + 1;
+        let plan = build::plan::<T>(&config, &self.site, generation).map_err(LoadError::Build)?;
+        self.shared.plan.store(Arc::new(plan));
+        Ok((config, hash, deferred))
+    }
+
+    fn refuse(&self, state: &mut State<T::Config>, error: &LoadError) {
+        let families = &self.site.metrics.families;
+        families.config_last_reload_successful.set(0);
+        families.config_reloads.with_label_values(&["failed"]).inc();
+        log::error!("the configuration is refused, the last good one serves on: {error}");
+        state.status.last_reload_ok = false;
+        state.status.reloads_total.failed += 1;
+        state.status.error = Some(faults(&self.path, error));
+    }
+
+    fn check_certificates(&self, state: &mut State<T::Config>) {
+        let hash = certificates::<T>(&state.config, &self.site.base);
+        if hash == state.certificates {
+            return;
+        }
+        state.certificates = hash;
+        for listener in T::common(&state.config).listeners {
+            let Some(tls) = &listener.tls else { continue };
+            let bound = self.tls.iter().find(|(name, _)| name == listener.name.as_str());
+            let Some((name, bound)) = bound else { continue };
+            match bound.reload(tls, &self.site.base) {
+                Ok(()) => log::info!("listener {name}: certificates were read again"),
+                Err(error) => log::error!(
+                    "listener {name}: new certificates are refused, the old ones serve on: {error}"
+                ),
+            }
+        }
+        export_expiries(&self.site, &self.tls);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State<T::Config>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A hash over all certificates' and keys' contents.
+fn certificates<T: TierProgram>(config: &T::Config, base: &Path) -> String {
+    let tls = T::common(config).listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let files = tls.flat_map(|tls: &ListenerTls| {
+        tls.certificates.iter().flat_map(|entry| [&entry.certificate, &entry.key])
+    });
+    let contents: Vec<String> = files
+        .map(|file| {
+            let bytes = std::fs::read(base.join(file)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+        .collect();
+    let parts: Vec<&str> = contents.iter().map(String::as_str).collect();
+    content_hash(&parts)
+}
+
+fn export_expiries(site: &Site, tls: &[(String, Arc<TlsListener>)]) {
+    for (name, at) in tls.iter().flat_map(|(_, tls)| tls.expiries()) {
+        site.metrics.families.cert_not_after.with_label_values(&[&name]).set(at as f64);
+    }
+}
+
+fn faults(path: &Path, error: &LoadError) -> Vec<ConfigFault> {
+    match error {
+        LoadError::Faults(faults) => faults
+            .iter()
+            .map(|fault| ConfigFault {
+                file: fault.file.to_string(),
+                line: u32::try_from(fault.line).unwrap_or(u32::MAX),
+                column: u32::try_from(fault.column).unwrap_or(u32::MAX),
+                reason: fault.reason.clone(),
+                hint: fault.hint.clone(),
+            })
+            .collect(),
+        other => vec![ConfigFault {
+            file: path.display().to_string(),
+            line: 0,
+            column: 0,
+            reason: other.to_string(),
+            hint: None,
+        }],
+    }
+}
+
+/// Looks at the file again and again, and on SIGHUP.
+pub(crate) async fn watch<T: TierProgram>(reload: Arc<Reload<T>>) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    let mut hangup = match hangup {
+        Ok(hangup) => hangup,
+        Err(error) => {
+            log::warn!("SIGHUP can't be obeyed ({error}); the file is looked at every {INTERVAL:?}");
+            loop {
+                ticks.tick().await;
+                reload.check();
+            }
+        }
+    };
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = hangup.recv() => log::info!("SIGHUP: looking at the configuration"),
+        }
+        reload.check();
+    }
+}

@@ -1,0 +1,110 @@
+//! The region report: what a regional replica tells the global tier of itself.
+
+use crate::clock;
+use crate::plan::{Plan, Tier};
+use crate::upstream::Health;
+use crate::worker::Shared;
+use lb_core::name::{RegionName, ReplicaName};
+use lb_core::region::report::RegionReport;
+use lb_core::region::report::measure::{Fraction, Rate};
+use lb_core::time::Instant;
+use http::HeaderValue;
+use std::time::Duration;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Shortest time between two responses that carry a report.
+const CARRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Makes reports; keeps what a rate needs.
+#[derive(Debug, Default)]
+pub struct Reporter {
+    seq: AtomicU64,
+    /// When a response last carried a report, in nanoseconds.
+    carried: AtomicU64,
+    /// Time in nanoseconds, requests and failures at the last report, and the rates since the one before.
+    last: Mutex<Option<Sample>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    at: u64,
+    requests: u64,
+    failed: u64,
+    rps: f64,
+    errors: f64,
+}
+
+// === impl Reporter ===
+
+impl Reporter {
+    /// The report now; `None` on the global tier.
+    pub(crate) fn report(&self, shared: &Shared) -> Option<RegionReport> {
+        let plan = shared.plan.load();
+        let identity = &plan.identity;
+        if identity.tier != Tier::Regional {
+            return None;
+        }
+        let (rps, errors) = self.rates(shared);
+        let (total, healthy, share) = health(&plan);
+        Some(RegionReport {
+            region: RegionName::new(identity.region.as_deref()?).ok()?,
+            replica: ReplicaName::new(&identity.replica).ok()?,
+            boot_id: identity.boot_id,
+            seq: self.seq.fetch_add(1, Relaxed) + 1,
+            endpoints_total: total,
+            endpoints_healthy: healthy,
+            healthy_weight_fraction: Fraction::saturating(share),
+            capacity_rps: plan.capacity_rps.map(|rate| Rate::saturating(rate.into())),
+            inflight: shared.requests.in_flight(),
+            rps: Rate::saturating(rps),
+            utilization: None,
+            shed_rate: Fraction::saturating(0.0),
+            err_rate: Fraction::saturating(errors),
+            draining: shared.lifecycle.is_leaving(),
+        })
+    }
+
+    /// The report as a response's field, when one is due: ten a second keep a busy link fresh, and a link
+    /// that is not busy is asked by the global tier itself.
+    pub(crate) fn due(&self, shared: &Shared, now: Instant) -> Option<HeaderValue> {
+        let last = self.carried.load(Relaxed);
+        if now.since(Instant::from_nanos(last)) < CARRY_INTERVAL {
+            return None;
+        }
+        self.carried.compare_exchange(last, now.as_nanos(), Relaxed, Relaxed).ok()?;
+        HeaderValue::try_from(self.report(shared)?.to_compact()).ok()
+    }
+
+    /// Requests per second and the share of failures since the last sample, at least half a second ago.
+    fn rates(&self, shared: &Shared) -> (f64, f64) {
+        let (at, requests, failed) =
+            (clock::now().as_nanos(), shared.requests.total(), shared.requests.failed());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = Sample { at, requests, failed, rps: 0.0, errors: 0.0 };
+        let known = last.get_or_insert(fresh);
+        let seconds = at.saturating_sub(known.at) as f64 / 1e9;
+        if seconds >= 0.5 {
+            let count = requests.saturating_sub(known.requests) as f64;
+            let bad = failed.saturating_sub(known.failed) as f64;
+            *known = Sample { rps: count / seconds, errors: bad / count.max(1.0), ..fresh };
+        }
+        (known.rps, known.errors)
+    }
+}
+
+/// Endpoints, healthy endpoints, and the healthy share of the weight over all pools.
+fn health(plan: &Plan) -> (u32, u32, f64) {
+    let (mut total, mut healthy, mut shares) = (0, 0, Vec::new());
+    for pool in &plan.pools {
+        let view = pool.view();
+        for member in view.members.iter().filter(|member| member.weight.is_some()) {
+            total += 1;
+            healthy += u32::from(member.endpoint.health() == Health::Healthy);
+        }
+        shares.push(view.healthy_share);
+    }
+    // A region serves all of its routes or it is not healthy: its weakest pool speaks for it.
+    (total, healthy, shares.into_iter().fold(1.0, f64::min))
+}

@@ -1,0 +1,254 @@
+//! The process's status, put together from what the data path and the control thread know.
+
+use crate::clock;
+use crate::plan::{Action, Plan, Tier};
+use crate::process::Process;
+use crate::tier::TierProgram;
+use crate::upstream::{Health, Member, Pool, RegionEntry};
+use crate::lifecycle::Stage;
+use lb_core::config::model::Route;
+use lb_core::region::{Candidate, Condition};
+use lb_core::status::{
+    CheckStatus, ConfigStatus, EndpointState, EndpointStatus, Lifecycle, ListenerStatus, PoolStatus,
+    RegionState, RegionStatus, RouteStatus, Status, Tier as TierStatus,
+};
+use lb_core::time::Instant;
+use std::time::Duration;
+
+/// The state of a pool's member, and why.
+pub(crate) fn state_of(member: &Member, now: Instant) -> (EndpointState, String) {
+    let endpoint = &member.endpoint;
+    if member.weight.is_none() {
+        return (EndpointState::Drained, "weight 0".to_owned());
+    }
+    if let Some(until) = endpoint.ejected_until(now) {
+        let left = now.until(until).as_secs();
+        return (EndpointState::Ejected, format!("gateway errors in a row; back in {left} s"));
+    }
+    let check = endpoint.last_check();
+    let failure = check.and_then(|check| check.last.result.failure());
+    match endpoint.health() {
+        Health::Healthy => (EndpointState::Healthy, String::new()),
+        Health::Unknown => (EndpointState::Unknown, "not checked yet".to_owned()),
+        Health::Unhealthy => {
+            let why = failure.map_or("checks fail".to_owned(), |failure| failure.to_string());
+            (EndpointState::Unhealthy, why)
+        }
+    }
+}
+
+/// A region's state by its fitness.
+pub(crate) fn region_state(condition: Condition) -> RegionState {
+    match condition {
+        Condition::Healthy => RegionState::Healthy,
+        Condition::Degraded(_) => RegionState::Degraded,
+        Condition::Unhealthy => RegionState::Unhealthy,
+        Condition::Drained => RegionState::Drained,
+    }
+}
+
+/// The whole status.
+pub(crate) fn status<T: TierProgram>(process: &Process<T>) -> Status {
+    let shared = &process.shared;
+    let plan = shared.plan.load_full();
+    let config = process.reload.config();
+    let identity = &plan.identity;
+    let regional = identity.tier == Tier::Regional;
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        tier: if regional { TierStatus::Regional } else { TierStatus::Global },
+        replica: identity.replica.clone(),
+        region: identity.region.clone(),
+        pid: std::process::id(),
+        started_unix_ms: process.started_unix_ms,
+        uptime_ms: clock::now().as_nanos() / 1_000_000,
+        ready: process.readiness().ready,
+        lifecycle: match shared.lifecycle.stage() {
+            Stage::Starting => Lifecycle::Starting,
+            Stage::Serving => Lifecycle::Serving,
+            Stage::Leaving => Lifecycle::LameDuck,
+            Stage::Closing => Lifecycle::Draining,
+        },
+        threads: u32::try_from(process.threads).unwrap_or(u32::MAX),
+        connections: shared.caps.open().into(),
+        inflight: shared.requests.in_flight(),
+        requests_total: shared.requests.total(),
+        failures_total: shared.requests.failed(),
+        retries_total: plan.pools.iter().map(|pool| pool.metrics.retries()).sum(),
+        config: process.reload.status(),
+        listeners: process.listeners.clone(),
+        routes: T::common(&config).routes.iter().map(|route| route_status(route, &plan)).collect(),
+        pools: if regional { plan.pools.iter().map(|pool| pool_status(pool)).collect() } else { Vec::new() },
+        regions: regions(&plan),
+    }
+}
+
+fn route_status(route: &Route, plan: &Plan) -> RouteStatus {
+    let rule = plan.rules.iter().find(|rule| rule.name == route.name.as_str());
+    let target = match (&route.redirect, &route.pool, rule.map(|rule| &rule.action)) {
+        (Some(redirect), _, _) => format!("redirect {}", redirect.status),
+        (_, Some(pool), _) => format!("pool {pool}"),
+        (_, _, Some(Action::Regions(regions))) => {
+            let choice = route.regions.clone().unwrap_or_default();
+            let names: Vec<_> = choice.allowed.iter().map(ToString::to_string).collect();
+            let names = if names.is_empty() { "all regions".to_owned() } else { names.join(", ") };
+            format!("{names} by {:?}", regions.order).to_lowercase()
+        }
+        _ => String::new(),
+    };
+    RouteStatus {
+        name: route.name.to_string(),
+        matches: matches(route),
+        target,
+        requests_total: rule.map_or(0, |rule| rule.metrics.total()),
+        failures_total: rule.map_or(0, |rule| rule.metrics.failures()),
+        retries_total: 0,
+    }
+}
+
+fn matches(route: &Route) -> String {
+    let conditions = &route.matches;
+    let hosts = if conditions.hosts.is_empty() { "*".to_owned() } else { conditions.hosts.join(",") };
+    let path = match &conditions.path {
+        None => "/*".to_owned(),
+        Some(path) => match (&path.exact, &path.prefix, &path.regex) {
+            (Some(exact), _, _) => exact.clone(),
+            (_, Some(prefix), _) => format!("{}/*", prefix.trim_end_matches('/')),
+            (_, _, Some(regex)) => format!("~{regex}"),
+            _ => "/*".to_owned(),
+        },
+    };
+    let methods = conditions.methods.join(",");
+    let headers: Vec<_> = conditions.headers.iter().map(|header| header.name.as_str()).collect();
+    let headers = if headers.is_empty() { String::new() } else { format!(" with {}", headers.join(", ")) };
+    format!("{methods} {hosts}{path}{headers}").trim_start().to_owned()
+}
+
+fn pool_status(pool: &Pool) -> PoolStatus {
+    let view = pool.view();
+    let now = clock::now();
+    PoolStatus {
+        name: pool.spec.name.clone(),
+        policy: pool.spec.policy.name().to_owned(),
+        protocol: format!("{:?}", pool.spec.protocol).to_lowercase(),
+        tls: pool.target.is_tls(),
+        panic: view.panic,
+        healthy: count(view.members.iter().filter(|member| member.is_routable(now)).count()),
+        total: count(view.members.len()),
+        inflight: view.members.iter().map(|m| u64::from(m.endpoint.load.in_flight())).sum(),
+        requests_total: view.members.iter().map(|m| m.endpoint.counts().0).sum(),
+        retries_total: pool.metrics.retries(),
+        retries_refused_total: pool.metrics.budget_exhausted.get(),
+        endpoints: view.members.iter().map(|member| endpoint_status(member, now)).collect(),
+    }
+}
+
+fn endpoint_status(member: &Member, now: Instant) -> EndpointStatus {
+    let endpoint = &member.endpoint;
+    let (state, why) = state_of(member, now);
+    let (requests, failures) = endpoint.counts();
+    let check = endpoint.last_check();
+    EndpointStatus {
+        server: endpoint.key.server.to_string(),
+        address: endpoint.key.address.to_string(),
+        zone: endpoint.zone.as_ref().map(ToString::to_string),
+        weight: member.weight.map_or(0, |weight| weight.get()),
+        state,
+        why,
+        since_ms: check.and_then(|check| check.since).map_or(0, |since| millis(now.since(since))),
+        inflight: endpoint.load.in_flight().into(),
+        latency_ms: (requests > 0).then(|| endpoint.load.latency(now).as_secs_f64() * 1e3),
+        requests_total: requests,
+        failures_total: failures,
+        consecutive_failures: endpoint.errors.errors(),
+        last_check: check.map(|check| CheckStatus {
+            ok: check.last.result.failure().is_none(),
+            result: check.last.result.failure().map_or("passed".to_owned(), |f| f.to_string()),
+            ago_ms: millis(now.since(check.last.at)),
+            latency_ms: match check.last.result {
+                lb_core::health::ProbeResult::Pass { latency } => latency.as_secs_f64() * 1e3,
+                lb_core::health::ProbeResult::Fail { .. } => 0.0,
+            },
+        }),
+        ejected_for_ms: endpoint.ejected_until(now).map(|until| millis(now.until(until))),
+        ejections_total: endpoint.ejections(),
+    }
+}
+
+fn regions(plan: &Plan) -> Vec<RegionStatus> {
+    let Some(set) = &plan.regions else { return Vec::new() };
+    let view = set.view();
+    set.regions.iter().zip(&view.candidates).map(|(entry, candidate)| region(entry, candidate)).collect()
+}
+
+fn region(entry: &RegionEntry, candidate: &Candidate) -> RegionStatus {
+    let now = clock::now();
+    let view = entry.pool.view();
+    let summary = entry.summary(now);
+    let healthy = view.members.iter().filter(|member| member.is_routable(now)).count();
+    let counts = view.members.iter().map(|member| member.endpoint.counts());
+    let (requests, failures) = counts.fold((0, 0), |sum, (r, f)| (sum.0 + r, sum.1 + f));
+    let share = summary.as_ref().map(|summary| summary.healthy_weight_fraction.get());
+    let why = match (candidate.condition, healthy, share) {
+        (Condition::Drained, _, _) => "weight 0".to_owned(),
+        (Condition::Healthy, _, _) => String::new(),
+        (_, 0, _) => "no replica is reachable".to_owned(),
+        (_, _, Some(share)) => format!("{:.0} % of its servers are healthy", share * 100.0),
+        _ => "too few replicas".to_owned(),
+    };
+    let capacity = summary.as_ref().and_then(|summary| summary.capacity_rps);
+    RegionStatus {
+        name: entry.name.to_string(),
+        priority: entry.priority,
+        weight: entry.weight,
+        capacity_rps: capacity.map(|rate| rate.get() as u32).or(entry.capacity_rps),
+        state: region_state(candidate.condition),
+        why,
+        since_ms: 0,
+        healthy_fraction: share,
+        report_age_ms: summary.as_ref().map(|summary| millis(summary.age)),
+        utilization: summary.as_ref().and_then(|s| s.utilization).map(|load| load.get()),
+        latency_ms: candidate.latency.map(|latency| latency.as_secs_f64() * 1e3),
+        inflight: view.members.iter().map(|m| u64::from(m.endpoint.load.in_flight())).sum(),
+        requests_total: requests,
+        failures_total: failures,
+        healthy: count(healthy),
+        replicas: view.members.iter().map(|member| endpoint_status(member, now)).collect(),
+    }
+}
+
+/// A listener as it was bound.
+pub(crate) fn listener(
+    config: &lb_core::config::model::Listener,
+    address: std::net::SocketAddr,
+) -> ListenerStatus {
+    let protocols = config.effective_protocols();
+    let name = |protocol| serde_json::to_value(protocol).ok()?.as_str().map(str::to_owned);
+    ListenerStatus {
+        name: config.name.to_string(),
+        address: address.to_string(),
+        protocols: protocols.into_iter().filter_map(name).collect(),
+        tls: config.tls.is_some(),
+        ..ListenerStatus::default()
+    }
+}
+
+/// The status of a configuration that just went live.
+pub(crate) fn live(file: &str, hash: &str, generation: u64) -> ConfigStatus {
+    ConfigStatus {
+        file: file.to_owned(),
+        hash: hash.to_owned(),
+        generation,
+        loaded_unix_ms: clock::unix_millis(),
+        last_reload_ok: true,
+        ..ConfigStatus::default()
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
