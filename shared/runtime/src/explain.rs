@@ -60,14 +60,25 @@ pub(crate) fn explain(plan: &Plan, query: &ExplainQuery) -> Result<Explain, Stri
 
 /// The route step.
 fn route<'a>(plan: &'a Plan, subject: &Subject, answer: &mut Explain) -> Option<&'a Arc<Rule>> {
-    let name = |index: usize| plan.rules.get(index).map_or_else(String::new, |rule| rule.name.clone());
+    let name = |index: usize| {
+        plan.rules
+            .get(index)
+            .map_or_else(String::new, |rule| rule.name.clone())
+    };
     let path = subject.path.split('?').next().unwrap_or("/");
-    let verdicts = plan.table.explain(&subject.host, &subject.method, path, &subject.headers);
-    let chosen = verdicts.iter().find(|verdict| verdict.verdict == Verdict::Chosen);
+    let verdicts = plan
+        .table
+        .explain(&subject.host, &subject.method, path, &subject.headers);
+    let chosen = verdicts
+        .iter()
+        .find(|verdict| verdict.verdict == Verdict::Chosen);
     let removed = verdicts
         .iter()
         .filter(|verdict| verdict.verdict != Verdict::Chosen)
-        .map(|verdict| Removed { what: name(verdict.route), why: verdict.verdict.to_string() });
+        .map(|verdict| Removed {
+            what: name(verdict.route),
+            why: verdict.verdict.to_string(),
+        });
     answer.steps.push(ExplainStep {
         step: "match routes".to_owned(),
         removed: removed.collect(),
@@ -87,18 +98,29 @@ fn region(
     let location = subject.client.and_then(|client| locate(plan, client));
     let ranking = route.rank(&view, location);
     let name = |index: usize| {
-        route.set.regions.get(index).map_or_else(String::new, |region| region.name.to_string())
+        route
+            .set
+            .regions
+            .get(index)
+            .map_or_else(String::new, |region| region.name.to_string())
     };
     let reasons = ranking.explain(&view.candidates);
     let (mut kept, mut removed) = (Vec::new(), Vec::new());
     for (index, reason) in reasons.into_iter().enumerate() {
         match reason {
             None => kept.push(name(index)),
-            Some(reason) => removed.push(Removed { what: name(index), why: why(reason).to_owned() }),
+            Some(reason) => removed.push(Removed {
+                what: name(index),
+                why: why(reason).to_owned(),
+            }),
         }
     }
     let step = format!("choose a region by {:?}", route.order).to_lowercase();
-    answer.steps.push(ExplainStep { step, kept, removed });
+    answer.steps.push(ExplainStep {
+        step,
+        kept,
+        removed,
+    });
     let picked = clock::with_rng(|rng| ranking.pick(&view.candidates, |_| false, rng));
     let Some(picked) = picked else {
         answer.decision = "503: the route allows no region".to_owned();
@@ -122,27 +144,47 @@ fn endpoint(pool: &Pool, subject: &Subject, answer: &mut Explain) {
     let view = pool.view();
     let name = |member: &Member| member.endpoint.key.server.to_string();
     let is_kept = |member: &&Member| {
-        view.endpoints().iter().any(|endpoint| endpoint.id == member.endpoint.id)
+        view.endpoints()
+            .iter()
+            .any(|endpoint| endpoint.id == member.endpoint.id)
     };
     let kept: Vec<String> = view.members.iter().filter(is_kept).map(name).collect();
-    let removed = view.members.iter().filter(|member| !is_kept(member)).map(|member| {
-        let (state, why) = state_of(member, now);
-        let why = if why.is_empty() { state.as_str().to_owned() } else { format!("{}: {why}", state.as_str()) };
-        Removed { what: name(member), why }
-    });
+    let removed = view
+        .members
+        .iter()
+        .filter(|member| !is_kept(member))
+        .map(|member| {
+            let (state, why) = state_of(member, now);
+            let why = if why.is_empty() {
+                state.as_str().to_owned()
+            } else {
+                format!("{}: {why}", state.as_str())
+            };
+            Removed {
+                what: name(member),
+                why,
+            }
+        });
     let removed = removed.collect();
     let step = if view.panic {
         "ignore health: too little of the pool is routable (panic)".to_owned()
     } else {
         "skip what is not routable".to_owned()
     };
-    answer.steps.push(ExplainStep { step, kept, removed });
+    answer.steps.push(ExplainStep {
+        step,
+        kept,
+        removed,
+    });
     let key = pool.spec.policy.needs_key().then(|| subject.hash(pool));
     let picked = clock::with_rng(|rng| pool.pick(key, &[], now, rng));
     let policy = pool.spec.policy.name();
     answer.steps.push(ExplainStep {
         step: format!("choose by {policy}"),
-        kept: picked.iter().map(|endpoint| endpoint.key.server.to_string()).collect(),
+        kept: picked
+            .iter()
+            .map(|endpoint| endpoint.key.server.to_string())
+            .collect(),
         removed: Vec::new(),
     });
     answer.decision = match &picked {
@@ -150,7 +192,11 @@ fn endpoint(pool: &Pool, subject: &Subject, answer: &mut Explain) {
             "{} at {}{}",
             endpoint.key.server,
             endpoint.key.address,
-            if key.is_some() { "" } else { " (the policy weighs load; another request may go elsewhere)" }
+            if key.is_some() {
+                ""
+            } else {
+                " (the policy weighs load; another request may go elsewhere)"
+            }
         ),
         None => format!("503: pool {} has no endpoint left to try", pool.spec.name),
     };
@@ -158,8 +204,14 @@ fn endpoint(pool: &Pool, subject: &Subject, answer: &mut Explain) {
 }
 
 fn locate(plan: &Plan, client: IpAddr) -> Option<Location> {
-    let ranges = plan.geo.networks.iter().filter(|(range, _)| range.0.contains(&client));
-    ranges.max_by_key(|(range, _)| range.0.prefix_len()).map(|(_, location)| *location)
+    let ranges = plan
+        .geo
+        .networks
+        .iter()
+        .filter(|(range, _)| range.0.contains(&client));
+    ranges
+        .max_by_key(|(range, _)| range.0.prefix_len())
+        .map(|(_, location)| *location)
 }
 
 fn why(reason: Removal) -> &'static str {
@@ -175,10 +227,18 @@ fn why(reason: Removal) -> &'static str {
 
 impl Subject {
     fn parse(query: &ExplainQuery) -> Result<Self, String> {
-        let method = if query.method.is_empty() { "GET" } else { &query.method };
+        let method = if query.method.is_empty() {
+            "GET"
+        } else {
+            &query.method
+        };
         let method = Method::from_bytes(method.as_bytes())
             .map_err(|error| format!("\"{method}\" is not a method: {error}"))?;
-        let path = if query.path.is_empty() { "/" } else { &query.path };
+        let path = if query.path.is_empty() {
+            "/"
+        } else {
+            &query.path
+        };
         if !path.starts_with('/') {
             return Err(format!("the path \"{path}\" does not start with a slash"));
         }
@@ -202,7 +262,10 @@ impl Subject {
     /// The hash as for a request; cookies are not looked into.
     fn hash(&self, pool: &Pool) -> u64 {
         let on = &pool.spec.hash_on;
-        let header = on.header.as_ref().and_then(|name| self.headers.get(name.as_str()));
+        let header = on
+            .header
+            .as_ref()
+            .and_then(|name| self.headers.get(name.as_str()));
         match (header, on.path, self.client) {
             (Some(value), _, _) => stable_hash(value.as_bytes()),
             (None, true, _) => stable_hash(self.path.split('?').next().unwrap_or("/").as_bytes()),

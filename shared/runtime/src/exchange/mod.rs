@@ -54,7 +54,15 @@ pub(crate) async fn serve(
     else {
         let answer = Answer::refusal(&plan, Reason::NoRoute, None);
         let status = answer.send(&mut session, &admitted.id).await;
-        account::unrouted(worker, &plan, &session, &admitted, started, status, Reason::NoRoute);
+        account::unrouted(
+            worker,
+            &plan,
+            &session,
+            &admitted,
+            started,
+            status,
+            Reason::NoRoute,
+        );
         return status.map(|_| session);
     };
     let mut request = Request::new(plan, rule, admitted, session.req_header(), started);
@@ -86,9 +94,10 @@ async fn run(
     match tries::run(worker, session, connection, request).await {
         TryEnd::Complete { status, .. } => Ended::Proxied { status },
         TryEnd::Broken { status, reason } => Ended::Broken { status, reason },
-        TryEnd::ClientLeft { status } => {
-            Ended::Broken { status: status.unwrap_or_default(), reason: Reason::ClientLeft }
-        }
+        TryEnd::ClientLeft { status } => Ended::Broken {
+            status: status.unwrap_or_default(),
+            reason: Reason::ClientLeft,
+        },
         TryEnd::Refused(reason) => refuse(session, request, reason).await,
         TryEnd::Failed(failure) => refuse(session, request, failure.reason()).await,
         TryEnd::Retry(_) => refuse(session, request, Reason::NoEndpoint).await,

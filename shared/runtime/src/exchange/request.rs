@@ -35,6 +35,8 @@ pub(crate) struct Request {
     pub(super) location: Option<Location>,
     pub(super) hash_key: Option<u64>,
     pub(super) is_upgrade: bool,
+    /// The region report that goes with the response, when one is due.
+    pub(super) report: Option<HeaderValue>,
     idempotent: bool,
     pub(super) body: Upload,
     pub(super) tries: Tries,
@@ -115,6 +117,7 @@ impl Request {
             location: admitted.location,
             hash_key: None,
             is_upgrade: false,
+            report: None,
             idempotent: head.method.is_idempotent(),
             body: Upload::default(),
             tries: Tries::default(),
@@ -124,7 +127,9 @@ impl Request {
 
     /// Decides on another try. On a retry the pause is told and the budget charged.
     pub(super) fn after_failure(&mut self, failure: Failure) -> Result<Duration, Reason> {
-        let Some(pool) = self.tries.pool.clone() else { return Err(failure.reason()) };
+        let Some(pool) = self.tries.pool.clone() else {
+            return Err(failure.reason());
+        };
         let facts = Facts {
             idempotent: self.idempotent,
             replayable: self.body.is_replayable(),
@@ -137,7 +142,9 @@ impl Request {
         let extra = u32::from(!self.is_regional());
         let now = clock::now();
         let verdict = clock::with_rng(|rng| {
-            self.rule.retry.decide(failure, &facts, extra, &self.rule.budget, now, rng)
+            self.rule
+                .retry
+                .decide(failure, &facts, extra, &self.rule.budget, now, rng)
         });
         match verdict {
             Verdict::Retry(pause) => {
@@ -189,7 +196,11 @@ impl Request {
 
     /// How long the response's head is waited for, once the request is sent.
     pub(super) fn head_timeout(&self) -> Duration {
-        self.rule.timeouts.first_byte.min(self.time_left()).max(Duration::from_millis(1))
+        self.rule
+            .timeouts
+            .first_byte
+            .min(self.time_left())
+            .max(Duration::from_millis(1))
     }
 
     /// The number of this try over all tiers, from 1.

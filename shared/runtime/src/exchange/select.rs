@@ -56,7 +56,10 @@ impl Request {
 
     /// The hash that sticky policies choose by: a header, a cookie, the path, else the client's address.
     pub(super) fn hash(&self, on: &HashOn, head: &RequestHeader) -> u64 {
-        let header = on.header.as_ref().and_then(|name| head.headers.get(name.as_str()));
+        let header = on
+            .header
+            .as_ref()
+            .and_then(|name| head.headers.get(name.as_str()));
         if let Some(value) = header {
             return stable_hash(value.as_bytes());
         }

@@ -23,9 +23,14 @@ pub(super) async fn run(
     request: &mut Request,
 ) -> TryEnd {
     prepare(session, request);
+    if request.trusted {
+        request.report = worker.shared.reporter.due(&worker.shared, request.started);
+    }
     let mut last = TryEnd::Refused(Reason::NoEndpoint);
     loop {
-        let Some(endpoint) = request.select() else { return last };
+        let Some(endpoint) = request.select() else {
+            return last;
+        };
         let end = attempt(worker, session, connection, request, &endpoint).await;
         let pause = match end {
             TryEnd::Retry(pause) => pause,
@@ -148,7 +153,10 @@ async fn settle(worker: &Worker, endpoint: &Endpoint, mut upstream: Upstream, re
         _ => return drop_upstream(upstream),
     }
     let idle = endpoint.peer.options.idle_timeout;
-    worker.connector.release_http_session(upstream, &endpoint.peer, idle).await;
+    worker
+        .connector
+        .release_http_session(upstream, &endpoint.peer, idle)
+        .await;
 }
 
 /// Gives a response up: an HTTP/1 connection is closed, an HTTP/2 stream is reset.

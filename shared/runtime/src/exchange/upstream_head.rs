@@ -43,7 +43,10 @@ pub(super) fn build(
     let has_body = !session.is_body_empty();
     let mut head = session.req_header().clone();
     let received = head.version;
-    let wants_trailers = head.headers.get(TE).is_some_and(|te| te.as_bytes() == b"trailers");
+    let wants_trailers = head
+        .headers
+        .get(TE)
+        .is_some_and(|te| te.as_bytes() == b"trailers");
     strip(&mut head, request.trusted);
     frame(&mut head, has_body, h2)?;
     if request.is_upgrade {
@@ -75,8 +78,12 @@ fn strip(head: &mut RequestHeader, trusted: bool) {
         }
     }
     if !trusted {
-        let claims: Vec<HeaderName> =
-            head.headers.keys().filter(|name| is_forwarding_name(name.as_str())).cloned().collect();
+        let claims: Vec<HeaderName> = head
+            .headers
+            .keys()
+            .filter(|name| is_forwarding_name(name.as_str()))
+            .cloned()
+            .collect();
         for name in claims {
             head.remove_header(&name);
         }
@@ -108,15 +115,25 @@ fn target(head: &mut RequestHeader, request: &Request, h2: bool) -> Result<()> {
         }
         head.insert_header(HOST, host.clone())?;
     }
-    let current = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let rewritten = rule.rewrite.as_ref().and_then(|rewrite| rewrite.apply(current));
+    let current = head
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    let rewritten = rule
+        .rewrite
+        .as_ref()
+        .and_then(|rewrite| rewrite.apply(current));
     if authority.is_some() || rewritten.is_some() {
         let target = rewritten.unwrap_or_else(|| current.to_owned());
         if let Ok(uri) = http::Uri::try_from(target) {
             head.set_uri(uri);
         }
     }
-    head.set_version(if h2 { Version::HTTP_2 } else { Version::HTTP_11 });
+    head.set_version(if h2 {
+        Version::HTTP_2
+    } else {
+        Version::HTTP_11
+    });
     Ok(())
 }
 
@@ -131,13 +148,15 @@ fn forward(
     let chain = append_forwarded_for(chain, connection.peer.ip());
     head.insert_header(FORWARDED_FOR, chain)?;
     if !head.headers.contains_key(&FORWARDED_PROTO) {
-        head.insert_header(FORWARDED_PROTO, if connection.tls { "https" } else { "http" })?;
+        head.insert_header(
+            FORWARDED_PROTO,
+            if connection.tls { "https" } else { "http" },
+        )?;
     }
     head.append_header(VIA, request.plan.identity.pseudonym.value(received).clone())?;
     head.insert_header(REQUEST_ID, request.id.clone())?;
-    let (trace, kept) = clock::with_rng(|rng| {
-        Traceparent::next_hop(head.headers.get(&TRACEPARENT), false, rng)
-    });
+    let (trace, kept) =
+        clock::with_rng(|rng| Traceparent::next_hop(head.headers.get(&TRACEPARENT), false, rng));
     head.insert_header(TRACEPARENT, trace.to_value())?;
     if !kept {
         head.remove_header(&TRACESTATE);

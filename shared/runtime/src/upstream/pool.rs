@@ -96,7 +96,8 @@ impl Pool {
 
     /// Changes the members. Control thread only.
     pub fn replace(&self, members: Vec<Member>, now: Instant) {
-        self.view.store(Arc::new(PoolView::new(&self.spec, members, now)));
+        self.view
+            .store(Arc::new(PoolView::new(&self.spec, members, now)));
         self.export();
     }
 
@@ -168,16 +169,33 @@ impl PoolView {
         };
         let total = weight_of(&|_| true);
         let good = weight_of(&|member| member.is_routable(now));
-        let healthy_share = if total == 0 { 0.0 } else { good as f64 / total as f64 };
+        let healthy_share = if total == 0 {
+            0.0
+        } else {
+            good as f64 / total as f64
+        };
         let panic = total > 0 && healthy_share < spec.panic_threshold;
         let chosen: Vec<&Member> = members
             .iter()
             .filter(|member| member.weight.is_some() && (panic || member.is_routable(now)))
             .collect();
-        let candidates = chosen.iter().filter_map(|member| member.candidate()).collect();
-        let routable = chosen.iter().map(|member| member.endpoint.clone()).collect();
+        let candidates = chosen
+            .iter()
+            .filter_map(|member| member.candidate())
+            .collect();
+        let routable = chosen
+            .iter()
+            .map(|member| member.endpoint.clone())
+            .collect();
         let balancer = Balancer::new(spec.policy, candidates);
-        Self { members, panic, healthy_share, built: now, routable, balancer }
+        Self {
+            members,
+            panic,
+            healthy_share,
+            built: now,
+            routable,
+            balancer,
+        }
     }
 
     /// How many endpoints new requests are spread over.
