@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
-use serde::Serialize;
 
 use crate::contender::Contender;
 
@@ -24,32 +24,30 @@ pub(crate) enum Verb {
         #[arg(long, value_enum, value_delimiter = ',', default_values_t = Contender::ALL)]
         contenders: Vec<Contender>,
         /// Chain lengths to compare
-        #[arg(long, value_delimiter = ',', default_values_t = [1, 2],
-              value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=2))]
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 2], value_parser = one_or_two())]
         tiers: Vec<usize>,
-        /// Run the peers without protections and header edits
-        #[arg(long)]
-        bare: bool,
-        /// CPU of the proxies
-        #[arg(long, default_value = "1")]
-        proxy_cpus: String,
-        /// CPU of the load generator and the test servers
-        #[arg(long, default_value = "0")]
-        load_cpus: String,
         #[command(flatten)]
         common: Common,
     },
-    /// Compare the two threading models of regional-lb
+    /// Compare the two threading models of regional-lb; the load shares the proxy's CPUs
     Threads {
-        /// Worker threads of the proxy
-        #[arg(long, default_value_t = 2)]
+        /// Worker threads of the proxy, on as many CPUs from 0 on
+        #[arg(long, default_value_t = 2, value_parser = count(1..=64))]
         threads: usize,
-        /// CPUs of the proxy
-        #[arg(long, default_value = "0-1")]
-        proxy_cpus: String,
-        /// CPUs of the load generator and the test servers
-        #[arg(long, default_value = "0-1")]
-        load_cpus: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Start one contender and keep it running until Ctrl-C, for profiling and other clients
+    Hold {
+        /// The contender
+        #[arg(value_enum)]
+        contender: Contender,
+        /// Proxies in the chain
+        #[arg(long, default_value_t = 1, value_parser = one_or_two())]
+        tiers: usize,
+        /// Worker threads of each proxy
+        #[arg(long, default_value_t = 1, value_parser = count(1..=64))]
+        threads: usize,
         #[command(flatten)]
         common: Common,
     },
@@ -64,8 +62,8 @@ pub(crate) enum Verb {
     },
 }
 
-/// Options that both comparisons share.
-#[derive(Debug, Clone, Args, Serialize)]
+/// Options that the verbs share.
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
     /// Interleaved rounds [default: 5, with --quick 3]
     #[arg(long)]
@@ -91,21 +89,26 @@ pub(crate) struct Common {
     /// Size of the answer's body in bytes
     #[arg(long, default_value_t = 128, value_parser = body_size())]
     pub(crate) body: usize,
+    /// Run the peers without protections and header edits
+    #[arg(long)]
+    pub(crate) bare: bool,
+    /// CPUs of the proxies [default: 1; for threads, one a thread]
+    #[arg(long)]
+    pub(crate) proxy_cpus: Option<String>,
+    /// CPUs of the load generator and the test servers [default: 0; for threads, the proxy's]
+    #[arg(long)]
+    pub(crate) load_cpus: Option<String>,
     /// Directory of our programs [default: where this program is]
     #[arg(long)]
-    #[serde(skip)]
     pub(crate) bin_dir: Option<PathBuf>,
     /// Directory of the configuration templates [default: bench/peers]
     #[arg(long)]
-    #[serde(skip)]
     pub(crate) templates: Option<PathBuf>,
     /// File for the result [default: bench/results/latest.json or threading.json]
     #[arg(long)]
-    #[serde(skip)]
     pub(crate) result: Option<PathBuf>,
     /// Keep the filled configurations and logs, and say where they are
     #[arg(long)]
-    #[serde(skip)]
     pub(crate) keep: bool,
 }
 
@@ -130,6 +133,14 @@ impl Common {
     }
 }
 
-fn body_size() -> clap::builder::RangedU64ValueParser<usize> {
-    clap::builder::RangedU64ValueParser::new().range(1..=64 * 1024)
+fn count(range: std::ops::RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(range)
+}
+
+fn one_or_two() -> RangedU64ValueParser<usize> {
+    count(1..=2)
+}
+
+fn body_size() -> RangedU64ValueParser<usize> {
+    count(1..=64 * 1024)
 }

@@ -25,7 +25,7 @@ mod upstream;
 
 use std::process::ExitCode;
 
-use args::{Cli, Verb};
+use args::{Cli, Common, Verb};
 use clap::Parser as _;
 use contender::{Contender, Row, Threading};
 use interrupt::{Interrupt, Interrupted};
@@ -55,56 +55,69 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
         Verb::All {
             contenders,
             tiers,
-            bare,
-            proxy_cpus,
-            load_cpus,
             common,
-        } => Session {
-            common,
-            rows: rows(contenders, tiers),
-            versus: &[
-                Versus {
-                    label: "HAProxy",
-                    is_reference: |row| row.contender == Contender::Haproxy,
-                },
-                Versus {
-                    label: "Envoy",
-                    is_reference: |row| row.contender == Contender::Envoy,
-                },
-            ],
-            proxy_cpus,
-            load_cpus,
-            bare: *bare,
-            file: "latest.json",
-            with_choice: true,
-        }
-        .run(&Interrupt::install()?),
-        Verb::Threads {
+        } => all(contenders, tiers, common),
+        Verb::Threads { threads, common } => compare_threading(*threads, common),
+        Verb::Hold {
+            contender,
+            tiers,
             threads,
-            proxy_cpus,
-            load_cpus,
             common,
         } => Session {
             common,
-            rows: [Threading::PerCore, Threading::WorkStealing]
-                .map(|model| Row {
-                    threads: *threads,
-                    threading: Some(model),
-                    ..Row::new(Contender::Strata, 1)
-                })
-                .to_vec(),
-            versus: &[Versus {
-                label: "work_stealing",
-                is_reference: |row| row.threading == Some(Threading::WorkStealing),
+            rows: vec![Row {
+                threads: *threads,
+                ..Row::new(*contender, *tiers)
             }],
-            proxy_cpus,
-            load_cpus,
-            bare: false,
-            file: "threading.json",
+            versus: &[],
+            cpus: ("1".to_owned(), "0".to_owned()),
+            file: "",
             with_choice: false,
         }
-        .run(&Interrupt::install()?),
+        .hold(&Interrupt::install()?),
     }
+}
+
+fn all(contenders: &[Contender], tiers: &[usize], common: &Common) -> anyhow::Result<()> {
+    let session = Session {
+        common,
+        rows: rows(contenders, tiers),
+        versus: &[
+            Versus {
+                label: "HAProxy",
+                is_reference: |row| row.contender == Contender::Haproxy,
+            },
+            Versus {
+                label: "Envoy",
+                is_reference: |row| row.contender == Contender::Envoy,
+            },
+        ],
+        cpus: ("1".to_owned(), "0".to_owned()),
+        file: "latest.json",
+        with_choice: true,
+    };
+    session.run(&Interrupt::install()?)
+}
+
+fn compare_threading(threads: usize, common: &Common) -> anyhow::Result<()> {
+    let row = |model| Row {
+        threads,
+        threading: Some(model),
+        ..Row::new(Contender::Strata, 1)
+    };
+    let cpus = format!("0-{}", threads.saturating_sub(1));
+    let session = Session {
+        common,
+        rows: vec![row(Threading::PerCore), row(Threading::WorkStealing)],
+        versus: &[Versus {
+            label: "work_stealing",
+            is_reference: |row| row.threading == Some(Threading::WorkStealing),
+        }],
+        cpus: (cpus.clone(), cpus),
+        file: "threading.json",
+        with_choice: false,
+    };
+    session.run(&Interrupt::install()?)
 }
 
 /// Direct once, every other contender once per chain length.

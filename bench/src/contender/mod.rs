@@ -99,7 +99,7 @@ impl Row {
     pub(crate) fn label(&self) -> String {
         match (self.threading, self.tiers) {
             (Some(threading), _) => format!("{} {}", self.contender.name(), threading.name()),
-            (None, 0) => self.contender.name().to_owned(),
+            (None, _) if self.contender == Contender::Direct => self.contender.name().to_owned(),
             (None, tiers) => format!("{} x{tiers}", self.contender.name()),
         }
     }

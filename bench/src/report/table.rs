@@ -94,7 +94,9 @@ fn notes(row: &RowReport) -> Vec<String> {
     }
     let busy = of(Metric::ProxyBusy);
     if busy > 0.0 && busy < BUSY_LIMIT_PERCENT {
-        notes.push("the generator was the limit of req/s, not the proxy".to_owned());
+        notes.push(format!(
+            "req/s is not its limit: the proxy used {busy:.0} % of its CPU"
+        ));
     }
     if of(Metric::IdleClosed) > 0.0 {
         let closed = of(Metric::IdleClosed);
