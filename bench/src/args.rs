@@ -89,6 +89,9 @@ pub(crate) struct Common {
     /// Size of the answer's body in bytes
     #[arg(long, default_value_t = 128, value_parser = body_size())]
     pub(crate) body: usize,
+    /// Seconds that the run may take longer to find quiet moments [default: 600, with --quick 60]
+    #[arg(long)]
+    pub(crate) patience: Option<f64>,
     /// Run the peers without protections and header edits
     #[arg(long)]
     pub(crate) bare: bool,
@@ -125,6 +128,12 @@ impl Common {
         self.seconds
             .unwrap_or(if self.quick { 1.0 } else { 5.0 })
             .max(0.1)
+    }
+
+    /// Extra time to find quiet moments, in seconds, at least 0.
+    pub(crate) fn patience(&self) -> f64 {
+        let default = if self.quick { 60.0 } else { 600.0 };
+        self.patience.unwrap_or(default).clamp(0.0, 86_400.0)
     }
 
     /// Idle connections to open.

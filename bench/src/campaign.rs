@@ -13,6 +13,7 @@ use crate::contender::program::Program;
 use crate::contender::stack::{Bed, TestServers};
 use crate::interrupt::Interrupted;
 use crate::measure::{Plan, Sample, sample};
+use crate::quiet::{FOREIGN_LIMIT, Patience};
 
 /// What became of one row.
 #[derive(Debug, Serialize)]
@@ -32,6 +33,7 @@ pub(crate) fn run(
     rows: &[Row],
     plan: &Plan,
     rounds: usize,
+    patience: &mut Patience,
 ) -> anyhow::Result<Vec<Outcome>> {
     let mut outcomes: Vec<Outcome> = rows.iter().map(|row| prepare(bed, row)).collect();
     for round in 0..rounds {
@@ -45,7 +47,7 @@ pub(crate) fn run(
             }
             bed.interrupt.check()?;
             let what = format!("round {}/{rounds} {:<22}", round + 1, outcome.row.label());
-            match sample(bed, servers, &outcome.row, plan) {
+            match sample(bed, servers, &outcome.row, plan, patience) {
                 Ok(sample) => {
                     eprintln!("{what} {}", brief(&sample));
                     outcome.samples.insert(round, sample);
@@ -80,5 +82,11 @@ fn brief(sample: &Sample) -> String {
         .open
         .latency
         .map_or(f64::NAN, |latency| latency.p99_us);
-    format!("{rate:>8.0} req/s  {cpu:>6.2} us CPU/req  p99 {p99:>6.0} us")
+    let foreign = 100.0 * sample.closed_cost.foreign_share();
+    let foreign = if foreign > 100.0 * FOREIGN_LIMIT {
+        format!("  (others {foreign:.0} %)")
+    } else {
+        String::new()
+    };
+    format!("{rate:>8.0} req/s  {cpu:>6.2} us CPU/req  p99 {p99:>6.0} us{foreign}")
 }

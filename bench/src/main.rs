@@ -17,6 +17,7 @@ mod load;
 mod measure;
 mod process;
 mod procfs;
+mod quiet;
 mod report;
 mod session;
 mod stats;

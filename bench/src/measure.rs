@@ -16,6 +16,7 @@ use crate::load::closed::{ClosedLoop, ClosedResult};
 use crate::load::idle::IdleConnections;
 use crate::load::open::{OpenLoop, OpenPlan, OpenResult};
 use crate::procfs::{self, Memory, Pid};
+use crate::quiet::Patience;
 
 /// What to measure, for every row alike.
 #[derive(Debug, Clone)]
@@ -83,6 +84,15 @@ struct Meter {
     load: Vec<Pid>,
 }
 
+// === impl Cost ===
+
+impl Cost {
+    /// Foreign work as a share of one CPU.
+    pub(crate) fn foreign_share(&self) -> f64 {
+        self.foreign_s / self.wall_s
+    }
+}
+
 // === impl Meter ===
 
 impl Meter {
@@ -125,35 +135,34 @@ pub(crate) fn sample(
     servers: &TestServers,
     row: &Row,
     plan: &Plan,
+    patience: &mut Patience,
 ) -> anyhow::Result<Sample> {
     let mut stack = Stack::start(bed, servers, row)?;
     let meter = Meter::new(&stack, servers);
     let target = Target::get(stack.address());
-
-    let mut load = ClosedLoop::connect(target.clone(), plan.connections, &bed.interrupt)?;
-    load.run(plan.warm_up)?;
-    let begin = meter.mark();
-    let closed = load.run(plan.window)?;
-    let closed_cost = meter.since(&begin);
-    drop(load);
-
-    let mut load = OpenLoop::connect(target, plan.connections, &bed.interrupt)?;
+    let (closed, closed_cost) = patience.quietest(&bed.interrupt, || {
+        let mut load = ClosedLoop::connect(target.clone(), plan.connections, &bed.interrupt)?;
+        load.run(plan.warm_up)?;
+        let begin = meter.mark();
+        let result = load.run(plan.window)?;
+        Ok((result, meter.since(&begin)))
+    })?;
     let schedule = OpenPlan {
         rate: plan.rate,
         window: plan.window,
         late_after: plan.late_after,
     };
-    let begin = meter.mark();
-    let open = load.run(&schedule)?;
-    let open_cost = meter.since(&begin);
-    drop(load);
+    let (open, open_cost) = patience.quietest(&bed.interrupt, || {
+        let mut load = OpenLoop::connect(target.clone(), plan.connections, &bed.interrupt)?;
+        let begin = meter.mark();
+        let result = load.run(&schedule)?;
+        Ok((result, meter.since(&begin)))
+    })?;
     stack.check()?;
     drop(stack);
-
-    let idle = if plan.idle == 0 || row.tiers == 0 {
-        None
-    } else {
-        Some(idle(bed, servers, row, plan.idle)?)
+    let idle = match plan.idle {
+        count if count > 0 && row.tiers > 0 => Some(idle(bed, servers, row, count)?),
+        _ => None,
     };
     Ok(Sample {
         closed,

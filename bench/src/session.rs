@@ -14,6 +14,7 @@ use crate::contender::program::Places;
 use crate::contender::stack::{Bed, Stack, TestServers};
 use crate::interrupt::Interrupt;
 use crate::measure::Plan;
+use crate::quiet::Patience;
 use crate::report::environment::Environment;
 use crate::report::{Report, Versus, table};
 use crate::{campaign, choice, sys};
@@ -86,7 +87,9 @@ impl Session<'_> {
         };
         sys::pin_self(self.load_cpus())?;
         let servers = TestServers::start(&bed, self.common.body)?;
-        let outcomes = campaign::run(&bed, &servers, &self.rows, &plan, self.common.rounds())?;
+        let mut patience = Patience::new(Duration::from_secs_f64(self.common.patience()));
+        let (rows, rounds) = (&self.rows, self.common.rounds());
+        let outcomes = campaign::run(&bed, &servers, rows, &plan, rounds, &mut patience)?;
         drop(servers);
         let report = Report::new(environment, self.options(), outcomes, self.versus, choice);
         self.publish(&report)
@@ -174,6 +177,7 @@ impl Session<'_> {
             "rounds": self.common.rounds(),
             "seconds": self.common.seconds(),
             "connections": self.common.connections,
+            "patience": self.common.patience(),
             "rate": self.common.rate,
             "late_ms": self.common.late_ms,
             "idle": self.common.idle(),

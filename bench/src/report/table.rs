@@ -5,10 +5,9 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::{Metric, Report, RowReport};
+use crate::quiet::FOREIGN_LIMIT;
 use crate::stats::Spread;
 
-/// Foreign work above this share of one CPU makes a run doubtful.
-const FOREIGN_LIMIT_PERCENT: f64 = 10.0;
 /// A proxy that was less busy than this was not the limit of its closed loop.
 const BUSY_LIMIT_PERCENT: f64 = 90.0;
 
@@ -86,7 +85,7 @@ fn cells(row: &RowReport, versus: &[&'static str]) -> Vec<String> {
 fn notes(row: &RowReport) -> Vec<String> {
     let mut notes: Vec<String> = row.trouble.iter().cloned().collect();
     let of = |metric| row.metric(metric).map_or(0.0, |spread| spread.median);
-    if of(Metric::ForeignBusy) > FOREIGN_LIMIT_PERCENT {
+    if of(Metric::ForeignBusy) > 100.0 * FOREIGN_LIMIT {
         let share = of(Metric::ForeignBusy);
         notes.push(format!(
             "others used {share:.0} % of a CPU meanwhile; repeat on a quiet machine"
@@ -136,22 +135,41 @@ fn align(lines: &[Vec<String>]) -> String {
     text
 }
 
-/// Whatever the choice benchmark reports: the fields of each entry of its list, side by side.
+/// Nanoseconds per choice by policy and pool size; the bare JSON if it has another shape by now.
 fn render_choice(choice: &Value) -> String {
-    let list = match choice {
-        Value::Array(list) => Some(list),
-        Value::Object(fields) => fields.values().find_map(Value::as_array),
-        _ => None,
-    };
-    let mut text = "\nchoice of a server\n".to_owned();
-    for entry in list.into_iter().flatten().filter_map(Value::as_object) {
-        let fields: Vec<String> = entry
-            .iter()
-            .map(|(key, value)| format!("{key} {value}"))
-            .collect();
-        let _ = writeln!(text, "  {}", fields.join("  "));
+    let rows = choice_rows(choice);
+    let body = rows.map_or_else(|| format!("{choice}\n"), |rows| align(&rows));
+    format!("\nchoice of a server, ns\n{body}")
+}
+
+fn choice_rows(choice: &Value) -> Option<Vec<Vec<String>>> {
+    let sizes: Vec<String> = choice
+        .get("sizes")?
+        .as_array()?
+        .iter()
+        .map(Value::to_string)
+        .collect();
+    let mut lines = vec![
+        std::iter::once("servers".to_owned())
+            .chain(sizes.clone())
+            .collect(),
+    ];
+    for row in choice.get("rows")?.as_array()? {
+        let weighted = if row.get("weighted")?.as_bool()? {
+            ", weighted"
+        } else {
+            ""
+        };
+        let mut line = vec![format!("{}{weighted}", row.get("policy")?.as_str()?)];
+        for size in &sizes {
+            line.push(format!(
+                "{:.1}",
+                row.get("pick_nanos")?.get(size)?.as_f64()?
+            ));
+        }
+        lines.push(line);
     }
-    text
+    Some(lines)
 }
 
 #[cfg(test)]
@@ -167,5 +185,16 @@ mod tests {
             line(&["envoy"]),
         ]);
         assert_eq!(text, "        req/s\ndirect      9\nenvoy\n");
+    }
+
+    #[test]
+    fn choice_is_a_table_or_else_what_was_printed() {
+        let choice = serde_json::json!({
+            "sizes": [10, 100],
+            "rows": [{ "policy": "p2c", "weighted": true, "pick_nanos": { "10": 1.25, "100": 2 } }],
+        });
+        let text = render_choice(&choice);
+        assert!(text.contains("p2c, weighted  1.2  2.0"), "{text}");
+        assert!(render_choice(&serde_json::json!({ "new": 1 })).contains(r#"{"new":1}"#));
     }
 }
