@@ -19,17 +19,32 @@ fn first_cells(page: &str) -> Vec<&str> {
 
 #[test]
 fn every_metric_family_is_described_once() {
-    let told: Vec<_> =
-        first_cells(METRICS).into_iter().filter(|c| c.starts_with("lb_") && !c.contains(' ')).collect();
+    let told: Vec<_> = first_cells(METRICS)
+        .into_iter()
+        .filter(|c| c.starts_with("lb_") && !c.contains(' '))
+        .collect();
     let unique: BTreeSet<_> = told.iter().map(|name| (*name).to_owned()).collect();
-    let real: BTreeSet<_> = Families::table().iter().map(|(name, _)| format!("lb_{name}")).collect();
-    assert_eq!(unique, real, "docs/metrics.md (left) and metrics/families.rs (right) differ");
-    assert_eq!(told.len(), real.len(), "docs/metrics.md describes a family twice");
+    let real: BTreeSet<_> = Families::table()
+        .iter()
+        .map(|(name, _)| format!("lb_{name}"))
+        .collect();
+    assert_eq!(
+        unique, real,
+        "docs/metrics.md (left) and metrics/families.rs (right) differ"
+    );
+    assert_eq!(
+        told.len(),
+        real.len(),
+        "docs/metrics.md describes a family twice"
+    );
 }
 
 #[test]
 fn metrics_named_in_any_example_exist() {
-    let names: BTreeSet<_> = Families::table().iter().map(|(name, _)| format!("lb_{name}")).collect();
+    let names: BTreeSet<_> = Families::table()
+        .iter()
+        .map(|(name, _)| format!("lb_{name}"))
+        .collect();
     for page in [METRICS, OPERATIONS, TROUBLESHOOTING] {
         let words = page.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
         for word in words.filter(|word| word.starts_with("lb_") && *word != "lb_") {
@@ -41,19 +56,32 @@ fn metrics_named_in_any_example_exist() {
 
 #[test]
 fn every_reason_has_its_row_with_status_and_flag() {
-    let rows: Vec<_> = TROUBLESHOOTING.lines().filter(|line| line.starts_with("| `")).collect();
+    let rows: Vec<_> = TROUBLESHOOTING
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
     for reason in Reason::all() {
-        let status = reason.status().map_or("–".to_owned(), |status| status.to_string());
+        let status = reason
+            .status()
+            .map_or("–".to_owned(), |status| status.to_string());
         let start = format!("| `{}` | {status} | `{}` |", reason.label(), reason.flag());
         let count = rows.iter().filter(|row| row.starts_with(&start)).count();
-        assert_eq!(count, 1, "docs/troubleshooting.md must have one row that starts with {start}");
+        assert_eq!(
+            count, 1,
+            "docs/troubleshooting.md must have one row that starts with {start}"
+        );
     }
     let known: BTreeSet<_> = Reason::all().iter().map(|reason| reason.label()).collect();
     for row in rows {
         let label = row.split('`').nth(1).unwrap_or_default();
-        let head = lb_core::http::head::HeadFault::ALL.iter().any(|fault| fault.label() == label);
+        let head = lb_core::http::head::HeadFault::ALL
+            .iter()
+            .any(|fault| fault.label() == label);
         let ours = known.contains(label) || head || label == "slow_head";
-        assert!(ours, "docs/troubleshooting.md has a row for {label}, which is no reason");
+        assert!(
+            ours,
+            "docs/troubleshooting.md has a row for {label}, which is no reason"
+        );
     }
 }
 
@@ -61,20 +89,34 @@ fn every_reason_has_its_row_with_status_and_flag() {
 fn every_refusal_of_a_head_is_listed() {
     for fault in lb_core::http::head::HeadFault::ALL {
         let start = format!("| `{}` | {} |", fault.label(), fault.status());
-        let count = TROUBLESHOOTING.lines().filter(|line| line.starts_with(&start)).count();
-        assert_eq!(count, 1, "docs/troubleshooting.md must have one row that starts with {start}");
+        let count = TROUBLESHOOTING
+            .lines()
+            .filter(|line| line.starts_with(&start))
+            .count();
+        assert_eq!(
+            count, 1,
+            "docs/troubleshooting.md must have one row that starts with {start}"
+        );
     }
 }
 
 #[test]
 fn every_field_of_the_access_log_is_described() {
-    let line = ACCESS_LOG.split("pub struct Line").nth(1).unwrap_or_default();
+    let line = ACCESS_LOG
+        .split("pub struct Line")
+        .nth(1)
+        .unwrap_or_default();
     let line = line.split("\n}").next().unwrap_or_default();
-    let fields = line.lines().filter_map(|line| line.trim().strip_prefix("pub "));
+    let fields = line
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub "));
     let fields: Vec<_> = fields.filter_map(|field| field.split(':').next()).collect();
     assert!(fields.len() > 20, "the fields were not found: {fields:?}");
     let told = first_cells(OPERATIONS);
     for field in fields {
-        assert!(told.contains(&field), "docs/operations.md does not describe {field}");
+        assert!(
+            told.contains(&field),
+            "docs/operations.md does not describe {field}"
+        );
     }
 }
