@@ -12,10 +12,13 @@ export RUST_LIB_BACKTRACE := 0
 
 # The whole workspace in one selection, always: another selection has other features, and would build all again.
 ALL := --locked --workspace
+# Integration tests of the packages; the suites of tests/ have a target of their own.
+OWN_TESTS := $(notdir $(patsubst %.rs,%,$(wildcard shared/*/tests/*.rs */tests/*.rs)) \
+	$(patsubst %/main.rs,%,$(wildcard shared/*/tests/*/main.rs */tests/*/main.rs)))
 
 .PHONY: help
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | column -t -s $$'\t' -l 2
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # === Programs ===
 
@@ -50,7 +53,7 @@ build: ## Build programs and tests
 
 .PHONY: unit
 unit: ## Unit and property tests, and the tests of each package
-	$(CARGO) test $(ALL) --exclude strata-tests --lib --bins --tests --examples
+	$(CARGO) test $(ALL) --lib --bins $(addprefix --test ,$(OWN_TESTS))
 
 .PHONY: doctest
 doctest: ## Examples in the documentation comments

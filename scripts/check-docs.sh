@@ -66,7 +66,6 @@ merge() {
     cat "$1"
 }
 
-# Files that a block names are made, so that it is judged by what it says.
 check() {
     local tier=$1 file=$2 where=$3 told
     [[ $tier == regional || $tier == global ]] || { fault "$where: there is no tier \"$tier\""; return; }

@@ -46,12 +46,12 @@ install() {
     if [[ $(id -u) != 0 ]]; then
         command -v sudo >/dev/null || refuse "$@"
         # Where nobody can type a password, say what to do instead of waiting for one.
-        [[ -t 0 ]] || sudo -n true 2>/dev/null || refuse "$@"
+        [[ -t 0 ]] || sudo -n true >/dev/null 2>&1 || refuse "$@"
         root=(sudo)
     fi
     echo "installing $*"
     "${root[@]}" apt-get update -qq
-    # The environment is handed over inside: sudo may drop it. A started nginx or haproxy is not wanted.
+    # The environment is handed over inside: sudo may drop it. RUNLEVEL keeps init scripts from starting nginx and haproxy.
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get install -y -qq --no-install-recommends "$@" </dev/null
 }
