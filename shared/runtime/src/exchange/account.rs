@@ -75,7 +75,7 @@ impl Request {
         let (Some(endpoint), Some(pool)) = (&self.tries.last, &self.tries.pool) else {
             return;
         };
-        let now = clock::now();
+        let now = self.now;
         endpoint.count(true);
         match failure {
             Failure::Status(status) => endpoint.metrics.response(status),
@@ -104,7 +104,7 @@ impl Request {
         endpoint.count(false);
         endpoint.metrics.response(status);
         let _ = endpoint.errors.record(false);
-        endpoint.load.observe(self.times.first_byte, clock::now());
+        endpoint.load.observe(self.times.first_byte, self.now);
         pool.metrics
             .duration
             .observe(self.times.first_byte.as_secs_f64());
@@ -113,7 +113,7 @@ impl Request {
 
 /// Records a routed request.
 pub(super) fn record(worker: &Worker, session: &ServerSession, request: &Request, ended: &Ended) {
-    let took = clock::now().since(request.started);
+    let took = request.now.since(request.started);
     match *ended {
         Ended::Proxied { status } => request.account_response(status, false),
         Ended::Broken { status, reason } if status > 0 => {

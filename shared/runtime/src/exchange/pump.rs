@@ -263,7 +263,8 @@ impl<'a> Pump<'a> {
         self.tunnel = status == 101;
         if self.tunnel {
             // Either side may be silent for as long as the other: each event restarts both limits.
-            self.session.set_read_timeout(Some(self.request.plan.limits.tunnel_idle_timeout.get()));
+            self.session
+                .set_read_timeout(Some(self.request.plan.limits.tunnel_idle_timeout.get()));
         }
         self.request.head_arrived();
     }

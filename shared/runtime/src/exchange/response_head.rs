@@ -2,7 +2,7 @@
 
 use super::pump::TryEnd;
 use super::request::Request;
-use super::upstream_head::{EditResponse, HOP_BY_HOP};
+use super::upstream_head::{EditResponse, HOP_BY_HOP, names};
 use crate::clock;
 use crate::plan::Action;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE, VIA};
@@ -90,34 +90,26 @@ fn take_report(request: &Request, report: &HeaderValue) {
     }
 }
 
+/// Takes out what ends at this hop, and what tiers tell each other.
 fn strip(head: &mut ResponseHeader, upgraded: bool) {
     let named = head.headers.get(CONNECTION).cloned();
-    let names = named
+    let listed = named
         .as_ref()
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    for name in names
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-    {
-        if !(upgraded && name.eq_ignore_ascii_case("upgrade")) {
-            head.remove_header(name);
-        }
-    }
-    for name in &HOP_BY_HOP {
-        let kept = upgraded && (*name == UPGRADE || *name == CONNECTION);
-        if !kept && head.headers.contains_key(name) {
-            head.remove_header(name);
-        }
-    }
-    let internal: Vec<HeaderName> = head
+    let ends_here = |name: &HeaderName| {
+        let hop = HOP_BY_HOP.contains(name)
+            || name.as_str().starts_with("x-lb-")
+            || names(listed).any(|n| n.eq_ignore_ascii_case(name.as_str()));
+        hop && !(upgraded && (*name == UPGRADE || *name == CONNECTION))
+    };
+    let ended: Vec<HeaderName> = head
         .headers
         .keys()
-        .filter(|name| name.as_str().starts_with("x-lb-"))
+        .filter(|name| ends_here(name))
         .cloned()
         .collect();
-    for name in internal {
+    for name in ended {
         head.remove_header(&name);
     }
 }

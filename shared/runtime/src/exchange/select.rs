@@ -25,7 +25,7 @@ impl Request {
     }
 
     fn select_in(&mut self, pool: Arc<Pool>) -> Option<Arc<Endpoint>> {
-        let (now, tried) = (clock::now(), &self.tries.endpoints);
+        let (now, tried) = (self.now, &self.tries.endpoints);
         let picked = clock::with_rng(|rng| pool.pick(self.hash_key, tried, now, rng));
         self.tries.pool = Some(pool);
         picked

@@ -3,7 +3,6 @@
 use super::pump::{Pump, TryEnd, failure_of};
 use super::request::Request;
 use super::upstream_head;
-use crate::clock;
 use crate::listen::Connection;
 use crate::plan::Action;
 use crate::upstream::Endpoint;
@@ -48,6 +47,7 @@ pub(super) async fn run(
         };
         if !pause.is_zero() {
             pingora_timeout::sleep(pause).await;
+            request.tick();
         }
     }
 }
@@ -60,7 +60,7 @@ fn prepare(session: &mut ServerSession, request: &mut Request) {
             .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
     request.body.complete = session.is_body_empty();
     let rule = request.rule.clone();
-    rule.budget.deposit(clock::now());
+    rule.budget.deposit(request.now);
     if let Action::Pool(pool) = &rule.action
         && pool.spec.policy.needs_key()
     {
@@ -77,9 +77,12 @@ async fn attempt(
     endpoint: &Arc<Endpoint>,
 ) -> TryEnd {
     let _in_flight = endpoint.load.begin();
-    let began = clock::now();
+    let began = request.now;
     let upstream = connect(worker, request, endpoint).await;
-    let connected = clock::now();
+    let connected = match &upstream {
+        Ok((_, true)) => began,
+        _ => request.tick(),
+    };
     let (mut upstream, reused) = match upstream {
         Ok(upstream) => upstream,
         Err(failure) => return TryEnd::Failed(failure),
@@ -89,7 +92,7 @@ async fn attempt(
         Ok(()) => Pump::new(session, &mut upstream, request).run().await,
         Err(end) => end,
     };
-    let now = clock::now();
+    let now = request.tick();
     request.times.upstream += now.since(connected);
     match end {
         TryEnd::Complete { reusable, .. } => {
@@ -130,7 +133,7 @@ async fn send_head(
         log::debug!("building a request's head: {error}");
         TryEnd::Refused(Reason::BadRequest)
     })?;
-    request.times.sent = clock::now();
+    request.times.sent = request.now;
     let sent = match upstream {
         Upstream::H2(h2) => {
             let ends = request.body.complete && request.body.size() == 0;

@@ -107,7 +107,7 @@ fn spawn(
             let _ = session.respond_error(fault.status()).await;
             return;
         }
-        if let Some(session) = exchange::serve(&worker, session, connection).await {
+        if exchange::serve(&worker, &mut session, connection).await {
             let _ = session.finish().await;
         }
     });
