@@ -142,6 +142,12 @@ impl AsyncRead for ClientIo {
             buf.put_slice(&self.ahead.split_to(count));
             return Poll::Ready(Ok(()));
         }
+        // Whoever reads has nothing more to write for now. Pingora's session flushes a body of known
+        // length at its end only: a slow one would stay here until then. What goes wrong shows at
+        // the next write.
+        if !self.pending.is_empty() && self.poll_drain(cx).is_ready() {
+            let _ = Pin::new(&mut self.transport).poll_flush(cx);
+        }
         Pin::new(&mut self.transport).poll_read(cx, buf)
     }
 }

@@ -175,9 +175,13 @@ impl PoolView {
             good as f64 / total as f64
         };
         let panic = total > 0 && healthy_share < spec.panic_threshold;
+        // What nobody has judged yet is better than nothing: a process that starts beside the
+        // endpoints it probes would else refuse everything until its second round of probes.
+        let hopeful = |member: &Member| good == 0 && member.is_unjudged(now);
         let chosen: Vec<&Member> = members
             .iter()
-            .filter(|member| member.weight.is_some() && (panic || member.is_routable(now)))
+            .filter(|member| member.weight.is_some())
+            .filter(|member| panic || member.is_routable(now) || hopeful(member))
             .collect();
         let candidates = chosen
             .iter()
@@ -220,6 +224,11 @@ impl Member {
         self.weight.is_some()
             && self.endpoint.health() == Health::Healthy
             && self.endpoint.ejected_until(now).is_none()
+    }
+
+    /// Whether no verdict has been reached on it, for or against.
+    fn is_unjudged(&self, now: Instant) -> bool {
+        self.endpoint.health() == Health::Unknown && self.endpoint.ejected_until(now).is_none()
     }
 
     fn candidate(&self) -> Option<Candidate> {
