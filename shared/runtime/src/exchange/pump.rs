@@ -107,7 +107,8 @@ impl<'a> Pump<'a> {
 
     async fn next_event(&mut self) -> Event {
         let waiting = !self.pending.is_empty();
-        let idle = self.request.body.complete;
+        // A tunnel's bytes come after the request's body, which was complete before it began.
+        let idle = self.request.body.complete && !self.tunnel;
         tokio::select! {
             biased;
             task = next_task(self.upstream) => Event::Response(task),
@@ -260,6 +261,10 @@ impl<'a> Pump<'a> {
     fn begin_response(&mut self, status: u16) {
         self.head = Some(status);
         self.tunnel = status == 101;
+        if self.tunnel {
+            // Either side may be silent for as long as the other: each event restarts both limits.
+            self.session.set_read_timeout(Some(self.request.plan.limits.tunnel_idle_timeout.get()));
+        }
         self.request.head_arrived();
     }
 

@@ -164,7 +164,7 @@ async fn serve(
             let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let io = ClientIo::tls(stream);
             if is_h2 {
-                h2::serve(&worker, io, connection).await;
+                Box::pin(h2::serve(&worker, io, connection)).await;
             } else {
                 h1::serve(&worker, io, connection, entry.h1, false).await;
             }

@@ -56,14 +56,15 @@ pub(super) async fn serve(
                 let last = limits.keepalive_requests > 0 && served >= limits.keepalive_requests;
                 let keep = info.is_persistent() && !last && !worker.shared.lifecycle.is_leaving();
                 let head = std::mem::take(&mut buffer);
-                match request(worker, io, connection, head, keep, limits).await {
+                // Boxed, so that a connection that is idle does not hold the room of a request.
+                match Box::pin(request(worker, io, connection, head, keep, limits)).await {
                     Some((next, rest)) => (io, buffer) = (next, rest),
                     None => return,
                 }
             }
             Ok(Start::Preface) => {
                 io.unread(buffer.freeze());
-                return h2::serve(worker, *io, connection).await;
+                return Box::pin(h2::serve(worker, *io, connection)).await;
             }
             Ok(Start::Fault(fault)) => {
                 worker.shared.metrics.reject_as(fault.label());
