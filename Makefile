@@ -24,8 +24,8 @@ help: ## Show this list
 
 .PHONY: demo
 demo: setup-build ## Build and start the whole platform on loopback; Ctrl-C stops it
-	$(CARGO) build --locked --profile demo -p lbctl -p global-lb -p regional-lb
-	target/demo/lbctl demo $(ARGS)
+	$(CARGO) build --locked -p lbctl -p global-lb -p regional-lb
+	target/debug/lbctl demo $(ARGS)
 
 .PHONY: release
 release: setup-build ## Build the programs as they are shipped, into target/release
