@@ -47,7 +47,10 @@ pub(super) fn build(
     let has_body = !session.is_body_empty();
     let asked = session.req_header();
     let received = asked.version;
-    let wants_trailers = asked.headers.get(TE).is_some_and(|te| te.as_bytes() == b"trailers");
+    let wants_trailers = asked
+        .headers
+        .get(TE)
+        .is_some_and(|te| te.as_bytes() == b"trailers");
     let authority = asked.uri.authority().cloned();
     let mut head = copy(asked, request.trusted)?;
     frame(&mut head, has_body, h2)?;
