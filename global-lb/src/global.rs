@@ -89,7 +89,10 @@ fn spec(region: &Region) -> PoolSpec {
         hash_on: HashOn::default(),
         panic_threshold: 0.0,
         outlier: region.outlier.clone(),
-        check: region.health_check.clone().unwrap_or_else(|| default_check(region)),
+        check: region
+            .health_check
+            .clone()
+            .unwrap_or_else(|| default_check(region)),
         protocol: region.protocol,
         tls: region.tls.clone(),
         idle_timeout: region.idle_timeout.get(),
@@ -111,11 +114,27 @@ fn spec(region: &Region) -> PoolSpec {
 /// `GET /readyz` where every replica has an admin address, else a TCP connection. The second region's
 /// timeout leaves room for a link between continents.
 fn default_check(region: &Region) -> HealthCheck {
-    let base = HealthCheck { timeout: DurationText::millis(800), ..HealthCheck::default() };
-    if region.replicas.iter().all(|replica| replica.admin.is_some()) {
-        let http = HttpCheck { path: "/readyz".to_owned(), ..HttpCheck::default() };
-        HealthCheck { http: Some(http), ..base }
+    let base = HealthCheck {
+        timeout: DurationText::millis(800),
+        ..HealthCheck::default()
+    };
+    if region
+        .replicas
+        .iter()
+        .all(|replica| replica.admin.is_some())
+    {
+        let http = HttpCheck {
+            path: "/readyz".to_owned(),
+            ..HttpCheck::default()
+        };
+        HealthCheck {
+            http: Some(http),
+            ..base
+        }
     } else {
-        HealthCheck { tcp: Some(TcpCheck {}), ..base }
+        HealthCheck {
+            tcp: Some(TcpCheck {}),
+            ..base
+        }
     }
 }

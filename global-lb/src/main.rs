@@ -2,8 +2,8 @@
 
 mod global;
 
-use mimalloc::MiMalloc;
 use global::GlobalTier;
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
 
 #[global_allocator]

@@ -6,8 +6,8 @@
 use crate::args::{Format, Options, TierArg};
 use crate::failure::{Exit, Failure};
 use crate::output;
-use lb_core::config::model::{Global, Regional};
-use lb_core::config::read::{self, Faults, Formats};
+use lb_core::config::read::{self, Faults};
+use lb_core::config::{load_global, load_regional};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -67,8 +67,8 @@ fn check(path: &Path, tier: Option<TierArg>) -> Result<Verdict, Failure> {
 fn load(tier: TierArg, file: &str, bytes: &[u8]) -> Result<(), Faults> {
     let text = read::utf8(file, bytes)?;
     match tier {
-        TierArg::Regional => read::read::<Regional>(file, text, &Formats::new()).map(drop),
-        TierArg::Global => read::read::<Global>(file, text, &Formats::new()).map(drop),
+        TierArg::Regional => load_regional(file, text).map(drop),
+        TierArg::Global => load_global(file, text).map(drop),
     }
 }
 

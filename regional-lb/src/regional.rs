@@ -1,9 +1,9 @@
 //! What the regional tier's configuration means: each route leads to a pool of servers.
 
 use lb_core::config::change::{self, Deferred};
+use lb_core::config::load_regional;
 use lb_core::config::model::{Pool, Regional};
 use lb_core::config::read::Faults;
-use lb_core::config::load_regional;
 use lb_runtime::build::{MemberSpec, PoolSpec, Site, Targets};
 use lb_runtime::plan::{Action, Tier};
 use lb_runtime::tier::{Common, TierProgram};
@@ -41,15 +41,23 @@ impl TierProgram for RegionalTier {
     }
 
     fn targets(config: &Regional, site: &Site) -> Result<Targets, String> {
-        let pools: Vec<_> =
-            config.pools.iter().map(|pool| site.pool(spec(pool))).collect::<Result<_, _>>()?;
+        let pools: Vec<_> = config
+            .pools
+            .iter()
+            .map(|pool| site.pool(spec(pool)))
+            .collect::<Result<_, _>>()?;
         let find = |name: &str| pools.iter().find(|pool| pool.spec.name == name);
         let actions = config.routes.iter().map(|route| {
             let pool = find(route.pool.as_ref()?.as_str())?;
             Some((Action::Pool(pool.clone()), pool.spec.name.clone()))
         });
         let actions = actions.collect();
-        Ok(Targets { pools, actions, capacity_rps: config.capacity_rps, ..Targets::default() })
+        Ok(Targets {
+            pools,
+            actions,
+            capacity_rps: config.capacity_rps,
+            ..Targets::default()
+        })
     }
 }
 

@@ -98,17 +98,31 @@ impl AccessLog {
                 };
                 let (sender, receiver) = sync_channel(QUEUE);
                 let write = move || write_lines(&receiver, sink);
-                std::thread::Builder::new().name("access-log".into()).spawn(write)?;
+                std::thread::Builder::new()
+                    .name("access-log".into())
+                    .spawn(write)?;
                 Some(sender)
             }
         };
         let (sample, slow) = (settings.sample.ratio(), settings.slow.get());
-        Ok(Self { queue, sample, slow, query: settings.query, dropped })
+        Ok(Self {
+            queue,
+            sample,
+            slow,
+            query: settings.query,
+            dropped,
+        })
     }
 
     /// Whether a request is written. `draw` is uniform in 0.0 to 1.0.
     #[must_use]
-    pub fn wants(&self, status: u16, failed: bool, took: Duration, draw: impl FnOnce() -> f64) -> bool {
+    pub fn wants(
+        &self,
+        status: u16,
+        failed: bool,
+        took: Duration,
+        draw: impl FnOnce() -> f64,
+    ) -> bool {
         self.queue.is_some()
             && (failed || !(100..400).contains(&status) || took > self.slow || draw() < self.sample)
     }
@@ -121,7 +135,9 @@ impl AccessLog {
 
     /// Hands a line over; never waits.
     pub fn write(&self, line: &Line<'_>) {
-        let (Some(queue), Ok(text)) = (&self.queue, serde_json::to_string(line)) else { return };
+        let (Some(queue), Ok(text)) = (&self.queue, serde_json::to_string(line)) else {
+            return;
+        };
         if queue.try_send(text).is_err() {
             self.dropped.inc();
         }

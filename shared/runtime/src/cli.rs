@@ -43,7 +43,10 @@ struct Run {
 #[must_use]
 pub fn main<T: TierProgram>() -> ExitCode {
     let cli = Cli::parse();
-    env_logger::Builder::from_env(env_logger::Env::new().filter_or("LB_LOG", "info,pingora=off,pingora_core=off")).init();
+    env_logger::Builder::from_env(
+        env_logger::Env::new().filter_or("LB_LOG", "info,pingora=off,pingora_core=off"),
+    )
+    .init();
     match cli.verb {
         Verb::Run(run) => match process::run::<T>(&run.config, run.exit_with_parent) {
             Ok(()) => {
@@ -64,5 +67,9 @@ pub fn main<T: TierProgram>() -> ExitCode {
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "{error:#}");
-    if error.is::<reload::LoadError>() { ExitCode::from(INVALID) } else { ExitCode::FAILURE }
+    if error.is::<reload::LoadError>() {
+        ExitCode::from(INVALID)
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -51,7 +51,11 @@ impl ClientIo {
     }
 
     fn new(transport: Transport) -> Self {
-        Self { transport, ahead: Bytes::new(), pending: BytesMut::new() }
+        Self {
+            transport,
+            ahead: Bytes::new(),
+            pending: BytesMut::new(),
+        }
     }
 
     /// Puts bytes back, to be read first.

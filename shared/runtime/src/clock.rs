@@ -26,7 +26,9 @@ pub fn now() -> Instant {
 /// Milliseconds since 1970, by the wall clock. It may jump: never use it for intervals.
 #[must_use]
 pub fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -38,7 +40,10 @@ pub fn with_rng<T>(f: impl FnOnce(&mut SmallRng) -> T) -> T {
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the file that reads the clock"
+)]
 fn monotonic() -> std::time::Instant {
     std::time::Instant::now()
 }
@@ -58,7 +63,11 @@ mod tests {
     fn time_goes_forward_and_generators_differ() {
         let first = now();
         assert!(now() >= first);
-        let draw = || std::thread::spawn(|| with_rng(|rng| rng.random::<u64>())).join().unwrap();
+        let draw = || {
+            std::thread::spawn(|| with_rng(|rng| rng.random::<u64>()))
+                .join()
+                .unwrap()
+        };
         assert_ne!(draw(), draw());
     }
 }

@@ -33,7 +33,9 @@ pub struct Reach {
 
 impl Default for Lifecycle {
     fn default() -> Self {
-        Self { stage: Arc::new(watch::Sender::new(Stage::Starting)) }
+        Self {
+            stage: Arc::new(watch::Sender::new(Stage::Starting)),
+        }
     }
 }
 
@@ -74,7 +76,10 @@ impl Lifecycle {
     }
 
     fn reach(&self, stage: Stage) -> Reach {
-        Reach { stage, watch: self.stage.subscribe() }
+        Reach {
+            stage,
+            watch: self.stage.subscribe(),
+        }
     }
 }
 

@@ -17,7 +17,6 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use lb_core::config::model::{Listener, Threading};
 use lb_core::status::{Explain, ExplainQuery, ListenerStatus, Readiness, Status};
-use rand::RngExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +34,6 @@ pub struct Process<T: TierProgram> {
     pub(crate) listeners: Vec<ListenerStatus>,
     pub(crate) threads: usize,
     pub(crate) started_unix_ms: u64,
-    reporter: Reporter,
 }
 
 /// Runs a program until it is told to end.
@@ -45,10 +43,13 @@ pub struct Process<T: TierProgram> {
 pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Result<()> {
     let (config, hash) = reload::load::<T>(path)?;
     let common = T::common(&config);
-    let metrics = Metrics::new(T::TIER.as_str(), common.region.map(|region| region.as_str()))
-        .context("registering metrics")?;
+    let metrics = Metrics::new(
+        T::TIER.as_str(),
+        common.region.map(|region| region.as_str()),
+    )
+    .context("registering metrics")?;
     let metrics = Arc::new(metrics);
-    let boot_id = clock::with_rng(|rng| rng.random());
+    let boot_id = clock::unix_millis();
     let identity = Identity::new(T::TIER, common.name, common.region, boot_id)?;
     let base = path.parent().unwrap_or(Path::new(".")).to_owned();
     let site = Arc::new(Site::new(identity, metrics.clone(), base));
@@ -64,23 +65,32 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
         lifecycle: Lifecycle::default(),
         log,
         requests: Requests::default(),
+        reporter: Reporter::default(),
     });
     let (threading, admin) = (common.threading, common.admin.address);
     let listeners = bound(common.listeners, &sockets);
-    let reload = Reload::<T>::new(path.to_owned(), site.clone(), shared.clone(), tls, config, hash);
+    let reload = Reload::<T>::new(
+        path.to_owned(),
+        site.clone(),
+        shared.clone(),
+        tls,
+        config,
+        hash,
+    );
     let process = Arc::new(Process {
         shared: shared.clone(),
         reload: Arc::new(reload),
         listeners,
         threads,
         started_unix_ms: clock::unix_millis(),
-        reporter: Reporter::default(),
     });
     let admin = AdminServer::start(admin, process.clone())?;
     control::start(shared.clone(), site)?;
     worker::start(&shared, sockets, threading, threads)?;
     process.announce(&admin);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(process.supervise(exit_with_parent))
 }
 
@@ -112,7 +122,9 @@ type Bound = (Vec<Vec<BoundListener>>, Vec<(String, Arc<TlsListener>)>);
 
 fn bound(listeners: &[Listener], sockets: &[Vec<BoundListener>]) -> Vec<ListenerStatus> {
     let pairs = listeners.iter().zip(sockets);
-    pairs.filter_map(|(config, row)| Some(status::listener(config, row.first()?.address))).collect()
+    pairs
+        .filter_map(|(config, row)| Some(status::listener(config, row.first()?.address)))
+        .collect()
 }
 
 fn threads(configured: usize) -> usize {
@@ -127,8 +139,11 @@ fn threads(configured: usize) -> usize {
 impl<T: TierProgram> Process<T> {
     fn announce(&self, admin: &AdminHandle) {
         let identity = &self.shared.plan.load().identity;
-        let places: Vec<_> =
-            self.listeners.iter().map(|l| format!("{} {}", l.name, l.address)).collect();
+        let places: Vec<_> = self
+            .listeners
+            .iter()
+            .map(|l| format!("{} {}", l.name, l.address))
+            .collect();
         log::info!(
             "{}-lb {} {} serves on {} (admin {}, {} threads)",
             identity.tier.as_str(),
@@ -155,7 +170,10 @@ impl<T: TierProgram> Process<T> {
         let lifecycle = &self.shared.lifecycle;
         lifecycle.advance(Stage::Leaving);
         lifecycle.advance(Stage::Closing);
-        log::info!("leaving: {} requests in flight", self.shared.requests.in_flight());
+        log::info!(
+            "leaving: {} requests in flight",
+            self.shared.requests.in_flight()
+        );
         tokio::select! {
             _ = term.recv() => log::warn!("second signal: ending at once"),
             _ = interrupt.recv() => log::warn!("second signal: ending at once"),
@@ -192,11 +210,17 @@ impl<T: TierProgram> Process<T> {
                 });
                 let unknown = unknown.count() + usize::from(view.members.is_empty());
                 if unknown > 0 {
-                    pending.push(format!("first probes of pool {} ({unknown} left)", pool.spec.name));
+                    pending.push(format!(
+                        "first probes of pool {} ({unknown} left)",
+                        pool.spec.name
+                    ));
                 }
             }
         }
-        Readiness { ready: pending.is_empty() && !lifecycle.is_leaving(), pending }
+        Readiness {
+            ready: pending.is_empty() && !lifecycle.is_leaving(),
+            pending,
+        }
     }
 }
 
@@ -226,7 +250,7 @@ impl<T: TierProgram> AdminSource for Process<T> {
     }
 
     fn region_report(&self) -> Option<serde_json::Value> {
-        let report = self.reporter.report(&self.shared)?;
+        let report = self.shared.reporter.report(&self.shared)?;
         serde_json::to_value(report).ok()
     }
 

@@ -41,7 +41,7 @@ struct State<C> {
 
 /// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// It can't be read.
     #[error("{}: {source}", path.display())]
     Read {
@@ -62,9 +62,11 @@ pub enum LoadError {
 ///
 /// # Errors
 /// [`LoadError`] with every fault.
-pub fn load<T: TierProgram>(path: &Path) -> Result<(T::Config, String), LoadError> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+pub(crate) fn load<T: TierProgram>(path: &Path) -> Result<(T::Config, String), LoadError> {
+    let bytes = std::fs::read(path).map_err(|source| LoadError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     let name = path.display().to_string();
     let text = utf8(&name, &bytes).map_err(LoadError::Faults)?;
     let config = T::load(&name, text).map_err(LoadError::Faults)?;
@@ -89,9 +91,19 @@ impl<T: TierProgram> Reload<T> {
         let status = status::live(&path.display().to_string(), &hash, 1);
         let certificates = certificates::<T>(&config, &site.base);
         export_expiries(&site, &tls);
-        let state =
-            State { config: Arc::new(config), seen: hash, certificates, status };
-        Self { path, site, shared, tls, state: Mutex::new(state) }
+        let state = State {
+            config: Arc::new(config),
+            seen: hash,
+            certificates,
+            status,
+        };
+        Self {
+            path,
+            site,
+            shared,
+            tls,
+            state: Mutex::new(state),
+        }
     }
 
     /// The configuration that serves.
@@ -119,7 +131,10 @@ impl<T: TierProgram> Reload<T> {
                 let missing = format!("unreadable: {source}");
                 if state.seen != missing {
                     state.seen = missing;
-                    let error = LoadError::Read { path: self.path.clone(), source };
+                    let error = LoadError::Read {
+                        path: self.path.clone(),
+                        source,
+                    };
                     self.refuse(&mut state, &error);
                 }
             }
@@ -131,12 +146,16 @@ impl<T: TierProgram> Reload<T> {
         match self.build(state) {
             Ok((config, hash, deferred)) => {
                 let families = &self.site.metrics.families;
-                let _ = families.config_info.remove_label_values(&[&state.status.hash]);
+                let _ = families
+                    .config_info
+                    .remove_label_values(&[&state.status.hash]);
                 families.config_info.with_label_values(&[&hash]).set(1);
                 families.config_last_reload_successful.set(1);
                 families.config_reloads.with_label_values(&["ok"]).inc();
                 let generation = state.status.generation + 1;
-                families.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+                families
+                    .config_generation
+                    .set(i64::try_from(generation).unwrap_or(i64::MAX));
                 let mut status = status::live(&state.status.file, &hash, generation);
                 status.reloads_total = state.status.reloads_total.clone();
                 status.reloads_total.ok += 1;
@@ -182,7 +201,10 @@ impl<T: TierProgram> Reload<T> {
         state.certificates = hash;
         for listener in T::common(&state.config).listeners {
             let Some(tls) = &listener.tls else { continue };
-            let bound = self.tls.iter().find(|(name, _)| name == listener.name.as_str());
+            let bound = self
+                .tls
+                .iter()
+                .find(|(name, _)| name == listener.name.as_str());
             let Some((name, bound)) = bound else { continue };
             match bound.reload(tls, &self.site.base) {
                 Ok(()) => log::info!("listener {name}: certificates were read again"),
@@ -201,9 +223,14 @@ impl<T: TierProgram> Reload<T> {
 
 /// A hash over all certificates' and keys' contents.
 fn certificates<T: TierProgram>(config: &T::Config, base: &Path) -> String {
-    let tls = T::common(config).listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let tls = T::common(config)
+        .listeners
+        .iter()
+        .filter_map(|listener| listener.tls.as_ref());
     let files = tls.flat_map(|tls: &ListenerTls| {
-        tls.certificates.iter().flat_map(|entry| [&entry.certificate, &entry.key])
+        tls.certificates
+            .iter()
+            .flat_map(|entry| [&entry.certificate, &entry.key])
     });
     let contents: Vec<String> = files
         .map(|file| {
@@ -217,7 +244,11 @@ fn certificates<T: TierProgram>(config: &T::Config, base: &Path) -> String {
 
 fn export_expiries(site: &Site, tls: &[(String, Arc<TlsListener>)]) {
     for (name, at) in tls.iter().flat_map(|(_, tls)| tls.expiries()) {
-        site.metrics.families.cert_not_after.with_label_values(&[&name]).set(at as f64);
+        site.metrics
+            .families
+            .cert_not_after
+            .with_label_values(&[&name])
+            .set(at as f64);
     }
 }
 
@@ -251,7 +282,9 @@ pub(crate) async fn watch<T: TierProgram>(reload: Arc<Reload<T>>) {
     let mut hangup = match hangup {
         Ok(hangup) => hangup,
         Err(error) => {
-            log::warn!("SIGHUP can't be obeyed ({error}); the file is looked at every {INTERVAL:?}");
+            log::warn!(
+                "SIGHUP can't be obeyed ({error}); the file is looked at every {INTERVAL:?}"
+            );
             loop {
                 ticks.tick().await;
                 reload.check();

@@ -4,17 +4,25 @@ use crate::clock;
 use crate::plan::{Plan, Tier};
 use crate::upstream::Health;
 use crate::worker::Shared;
+use http::HeaderValue;
 use lb_core::name::{RegionName, ReplicaName};
 use lb_core::region::report::RegionReport;
 use lb_core::region::report::measure::{Fraction, Rate};
+use lb_core::time::Instant;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Shortest time between two responses that carry a report.
+const CARRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Makes reports; keeps what a rate needs.
 #[derive(Debug, Default)]
-pub(crate) struct Reporter {
+pub struct Reporter {
     seq: AtomicU64,
+    /// When a response last carried a report, in nanoseconds.
+    carried: AtomicU64,
     /// Time in nanoseconds, requests and failures at the last report, and the rates since the one before.
     last: Mutex<Option<Sample>>,
 }
@@ -58,18 +66,44 @@ impl Reporter {
         })
     }
 
+    /// The report as a response's field, when one is due: ten a second keep a busy link fresh, and a link
+    /// that is not busy is asked by the global tier itself.
+    pub(crate) fn due(&self, shared: &Shared, now: Instant) -> Option<HeaderValue> {
+        let last = self.carried.load(Relaxed);
+        if now.since(Instant::from_nanos(last)) < CARRY_INTERVAL {
+            return None;
+        }
+        self.carried
+            .compare_exchange(last, now.as_nanos(), Relaxed, Relaxed)
+            .ok()?;
+        HeaderValue::try_from(self.report(shared)?.to_compact()).ok()
+    }
+
     /// Requests per second and the share of failures since the last sample, at least half a second ago.
     fn rates(&self, shared: &Shared) -> (f64, f64) {
-        let (at, requests, failed) =
-            (clock::now().as_nanos(), shared.requests.total(), shared.requests.failed());
+        let (at, requests, failed) = (
+            clock::now().as_nanos(),
+            shared.requests.total(),
+            shared.requests.failed(),
+        );
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = Sample { at, requests, failed, rps: 0.0, errors: 0.0 };
+        let fresh = Sample {
+            at,
+            requests,
+            failed,
+            rps: 0.0,
+            errors: 0.0,
+        };
         let known = last.get_or_insert(fresh);
         let seconds = at.saturating_sub(known.at) as f64 / 1e9;
         if seconds >= 0.5 {
             let count = requests.saturating_sub(known.requests) as f64;
             let bad = failed.saturating_sub(known.failed) as f64;
-            *known = Sample { rps: count / seconds, errors: bad / count.max(1.0), ..fresh };
+            *known = Sample {
+                rps: count / seconds,
+                errors: bad / count.max(1.0),
+                ..fresh
+            };
         }
         (known.rps, known.errors)
     }

@@ -1,16 +1,16 @@
 //! The process's status, put together from what the data path and the control thread know.
 
 use crate::clock;
+use crate::lifecycle::Stage;
 use crate::plan::{Action, Plan, Tier};
 use crate::process::Process;
 use crate::tier::TierProgram;
 use crate::upstream::{Health, Member, Pool, RegionEntry};
-use crate::lifecycle::Stage;
 use lb_core::config::model::Route;
 use lb_core::region::{Candidate, Condition};
 use lb_core::status::{
-    CheckStatus, ConfigStatus, EndpointState, EndpointStatus, Lifecycle, ListenerStatus, PoolStatus,
-    RegionState, RegionStatus, RouteStatus, Status, Tier as TierStatus,
+    CheckStatus, ConfigStatus, EndpointState, EndpointStatus, Lifecycle, ListenerStatus,
+    PoolStatus, RegionState, RegionStatus, RouteStatus, Status, Tier as TierStatus,
 };
 use lb_core::time::Instant;
 use std::time::Duration;
@@ -23,7 +23,10 @@ pub(crate) fn state_of(member: &Member, now: Instant) -> (EndpointState, String)
     }
     if let Some(until) = endpoint.ejected_until(now) {
         let left = now.until(until).as_secs();
-        return (EndpointState::Ejected, format!("gateway errors in a row; back in {left} s"));
+        return (
+            EndpointState::Ejected,
+            format!("gateway errors in a row; back in {left} s"),
+        );
     }
     let check = endpoint.last_check();
     let failure = check.and_then(|check| check.last.result.failure());
@@ -56,7 +59,11 @@ pub(crate) fn status<T: TierProgram>(process: &Process<T>) -> Status {
     let regional = identity.tier == Tier::Regional;
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        tier: if regional { TierStatus::Regional } else { TierStatus::Global },
+        tier: if regional {
+            TierStatus::Regional
+        } else {
+            TierStatus::Global
+        },
         replica: identity.replica.clone(),
         region: identity.region.clone(),
         pid: std::process::id(),
@@ -77,21 +84,36 @@ pub(crate) fn status<T: TierProgram>(process: &Process<T>) -> Status {
         retries_total: plan.pools.iter().map(|pool| pool.metrics.retries()).sum(),
         config: process.reload.status(),
         listeners: process.listeners.clone(),
-        routes: T::common(&config).routes.iter().map(|route| route_status(route, &plan)).collect(),
-        pools: if regional { plan.pools.iter().map(|pool| pool_status(pool)).collect() } else { Vec::new() },
+        routes: T::common(&config)
+            .routes
+            .iter()
+            .map(|route| route_status(route, &plan))
+            .collect(),
+        pools: if regional {
+            plan.pools.iter().map(|pool| pool_status(pool)).collect()
+        } else {
+            Vec::new()
+        },
         regions: regions(&plan),
     }
 }
 
 fn route_status(route: &Route, plan: &Plan) -> RouteStatus {
-    let rule = plan.rules.iter().find(|rule| rule.name == route.name.as_str());
+    let rule = plan
+        .rules
+        .iter()
+        .find(|rule| rule.name == route.name.as_str());
     let target = match (&route.redirect, &route.pool, rule.map(|rule| &rule.action)) {
         (Some(redirect), _, _) => format!("redirect {}", redirect.status),
         (_, Some(pool), _) => format!("pool {pool}"),
         (_, _, Some(Action::Regions(regions))) => {
             let choice = route.regions.clone().unwrap_or_default();
             let names: Vec<_> = choice.allowed.iter().map(ToString::to_string).collect();
-            let names = if names.is_empty() { "all regions".to_owned() } else { names.join(", ") };
+            let names = if names.is_empty() {
+                "all regions".to_owned()
+            } else {
+                names.join(", ")
+            };
             format!("{names} by {:?}", regions.order).to_lowercase()
         }
         _ => String::new(),
@@ -108,7 +130,11 @@ fn route_status(route: &Route, plan: &Plan) -> RouteStatus {
 
 fn matches(route: &Route) -> String {
     let conditions = &route.matches;
-    let hosts = if conditions.hosts.is_empty() { "*".to_owned() } else { conditions.hosts.join(",") };
+    let hosts = if conditions.hosts.is_empty() {
+        "*".to_owned()
+    } else {
+        conditions.hosts.join(",")
+    };
     let path = match &conditions.path {
         None => "/*".to_owned(),
         Some(path) => match (&path.exact, &path.prefix, &path.regex) {
@@ -119,9 +145,19 @@ fn matches(route: &Route) -> String {
         },
     };
     let methods = conditions.methods.join(",");
-    let headers: Vec<_> = conditions.headers.iter().map(|header| header.name.as_str()).collect();
-    let headers = if headers.is_empty() { String::new() } else { format!(" with {}", headers.join(", ")) };
-    format!("{methods} {hosts}{path}{headers}").trim_start().to_owned()
+    let headers: Vec<_> = conditions
+        .headers
+        .iter()
+        .map(|header| header.name.as_str())
+        .collect();
+    let headers = if headers.is_empty() {
+        String::new()
+    } else {
+        format!(" with {}", headers.join(", "))
+    };
+    format!("{methods} {hosts}{path}{headers}")
+        .trim_start()
+        .to_owned()
 }
 
 fn pool_status(pool: &Pool) -> PoolStatus {
@@ -133,13 +169,26 @@ fn pool_status(pool: &Pool) -> PoolStatus {
         protocol: format!("{:?}", pool.spec.protocol).to_lowercase(),
         tls: pool.target.is_tls(),
         panic: view.panic,
-        healthy: count(view.members.iter().filter(|member| member.is_routable(now)).count()),
+        healthy: count(
+            view.members
+                .iter()
+                .filter(|member| member.is_routable(now))
+                .count(),
+        ),
         total: count(view.members.len()),
-        inflight: view.members.iter().map(|m| u64::from(m.endpoint.load.in_flight())).sum(),
+        inflight: view
+            .members
+            .iter()
+            .map(|m| u64::from(m.endpoint.load.in_flight()))
+            .sum(),
         requests_total: view.members.iter().map(|m| m.endpoint.counts().0).sum(),
         retries_total: pool.metrics.retries(),
         retries_refused_total: pool.metrics.budget_exhausted.get(),
-        endpoints: view.members.iter().map(|member| endpoint_status(member, now)).collect(),
+        endpoints: view
+            .members
+            .iter()
+            .map(|member| endpoint_status(member, now))
+            .collect(),
     }
 }
 
@@ -155,7 +204,9 @@ fn endpoint_status(member: &Member, now: Instant) -> EndpointStatus {
         weight: member.weight.map_or(0, |weight| weight.get()),
         state,
         why,
-        since_ms: check.and_then(|check| check.since).map_or(0, |since| millis(now.since(since))),
+        since_ms: check
+            .and_then(|check| check.since)
+            .map_or(0, |since| millis(now.since(since))),
         inflight: endpoint.load.in_flight().into(),
         latency_ms: (requests > 0).then(|| endpoint.load.latency(now).as_secs_f64() * 1e3),
         requests_total: requests,
@@ -163,32 +214,50 @@ fn endpoint_status(member: &Member, now: Instant) -> EndpointStatus {
         consecutive_failures: endpoint.errors.errors(),
         last_check: check.map(|check| CheckStatus {
             ok: check.last.result.failure().is_none(),
-            result: check.last.result.failure().map_or("passed".to_owned(), |f| f.to_string()),
+            result: check
+                .last
+                .result
+                .failure()
+                .map_or("passed".to_owned(), |f| f.to_string()),
             ago_ms: millis(now.since(check.last.at)),
             latency_ms: match check.last.result {
                 lb_core::health::ProbeResult::Pass { latency } => latency.as_secs_f64() * 1e3,
                 lb_core::health::ProbeResult::Fail { .. } => 0.0,
             },
         }),
-        ejected_for_ms: endpoint.ejected_until(now).map(|until| millis(now.until(until))),
+        ejected_for_ms: endpoint
+            .ejected_until(now)
+            .map(|until| millis(now.until(until))),
         ejections_total: endpoint.ejections(),
     }
 }
 
 fn regions(plan: &Plan) -> Vec<RegionStatus> {
-    let Some(set) = &plan.regions else { return Vec::new() };
+    let Some(set) = &plan.regions else {
+        return Vec::new();
+    };
     let view = set.view();
-    set.regions.iter().zip(&view.candidates).map(|(entry, candidate)| region(entry, candidate)).collect()
+    set.regions
+        .iter()
+        .zip(&view.candidates)
+        .map(|(entry, candidate)| region(entry, candidate))
+        .collect()
 }
 
 fn region(entry: &RegionEntry, candidate: &Candidate) -> RegionStatus {
     let now = clock::now();
     let view = entry.pool.view();
     let summary = entry.summary(now);
-    let healthy = view.members.iter().filter(|member| member.is_routable(now)).count();
+    let healthy = view
+        .members
+        .iter()
+        .filter(|member| member.is_routable(now))
+        .count();
     let counts = view.members.iter().map(|member| member.endpoint.counts());
     let (requests, failures) = counts.fold((0, 0), |sum, (r, f)| (sum.0 + r, sum.1 + f));
-    let share = summary.as_ref().map(|summary| summary.healthy_weight_fraction.get());
+    let share = summary
+        .as_ref()
+        .map(|summary| summary.healthy_weight_fraction.get());
     let why = match (candidate.condition, healthy, share) {
         (Condition::Drained, _, _) => "weight 0".to_owned(),
         (Condition::Healthy, _, _) => String::new(),
@@ -201,19 +270,32 @@ fn region(entry: &RegionEntry, candidate: &Candidate) -> RegionStatus {
         name: entry.name.to_string(),
         priority: entry.priority,
         weight: entry.weight,
-        capacity_rps: capacity.map(|rate| rate.get() as u32).or(entry.capacity_rps),
+        capacity_rps: capacity
+            .map(|rate| rate.get() as u32)
+            .or(entry.capacity_rps),
         state: region_state(candidate.condition),
         why,
         since_ms: 0,
         healthy_fraction: share,
         report_age_ms: summary.as_ref().map(|summary| millis(summary.age)),
-        utilization: summary.as_ref().and_then(|s| s.utilization).map(|load| load.get()),
+        utilization: summary
+            .as_ref()
+            .and_then(|s| s.utilization)
+            .map(|load| load.get()),
         latency_ms: candidate.latency.map(|latency| latency.as_secs_f64() * 1e3),
-        inflight: view.members.iter().map(|m| u64::from(m.endpoint.load.in_flight())).sum(),
+        inflight: view
+            .members
+            .iter()
+            .map(|m| u64::from(m.endpoint.load.in_flight()))
+            .sum(),
         requests_total: requests,
         failures_total: failures,
         healthy: count(healthy),
-        replicas: view.members.iter().map(|member| endpoint_status(member, now)).collect(),
+        replicas: view
+            .members
+            .iter()
+            .map(|member| endpoint_status(member, now))
+            .collect(),
     }
 }
 
@@ -223,7 +305,12 @@ pub(crate) fn listener(
     address: std::net::SocketAddr,
 ) -> ListenerStatus {
     let protocols = config.effective_protocols();
-    let name = |protocol| serde_json::to_value(protocol).ok()?.as_str().map(str::to_owned);
+    let name = |protocol| {
+        serde_json::to_value(protocol)
+            .ok()?
+            .as_str()
+            .map(str::to_owned)
+    };
     ListenerStatus {
         name: config.name.to_string(),
         address: address.to_string(),

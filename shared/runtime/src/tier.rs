@@ -1,11 +1,11 @@
 //! What a tier's program has to say; the rest is shared.
 
 use crate::build::{Site, Targets};
+use crate::plan::Tier;
 use lb_core::config::change::Deferred;
 use lb_core::config::model;
 use lb_core::config::read::Faults;
 use lb_core::name::{RegionName, ReplicaName};
-use crate::plan::Tier;
 
 /// The parts of a configuration that both tiers have.
 #[derive(Debug, Clone, Copy)]

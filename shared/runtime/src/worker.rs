@@ -9,6 +9,7 @@ use crate::lifecycle::Lifecycle;
 use crate::listen::{self, BoundListener, Caps};
 use crate::metrics::Metrics;
 use crate::plan::Plan;
+use crate::report::Reporter;
 use arc_swap::ArcSwap;
 use lb_core::config::model::Threading;
 use pingora_core::connectors::ConnectorOptions;
@@ -35,6 +36,8 @@ pub struct Shared {
     pub log: AccessLog,
     /// Requests begun and ended.
     pub requests: Requests,
+    /// Makes the region report.
+    pub reporter: Reporter,
 }
 
 /// Counts of requests; in flight is the difference, exact because a guard ends each.
@@ -134,18 +137,29 @@ pub fn start(
             let all = listeners.into_iter().flatten().collect();
             let shared = shared.clone();
             let run = move || runtime.block_on(serve(shared, all));
-            Ok(vec![std::thread::Builder::new().name("serve".into()).spawn(run)?])
+            Ok(vec![
+                std::thread::Builder::new()
+                    .name("serve".into())
+                    .spawn(run)?,
+            ])
         }
         Threading::PerCore => {
             let mut columns: Vec<Vec<BoundListener>> = (0..threads).map(|_| Vec::new()).collect();
             for row in listeners {
-                columns.iter_mut().zip(row).for_each(|(column, socket)| column.push(socket));
+                columns
+                    .iter_mut()
+                    .zip(row)
+                    .for_each(|(column, socket)| column.push(socket));
             }
             let spawn = |(index, sockets): (usize, Vec<BoundListener>)| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?;
                 let shared = shared.clone();
                 let run = move || runtime.block_on(serve(shared, sockets));
-                std::thread::Builder::new().name(format!("serve-{index}")).spawn(run)
+                std::thread::Builder::new()
+                    .name(format!("serve-{index}"))
+                    .spawn(run)
             };
             columns.into_iter().enumerate().map(spawn).collect()
         }
@@ -155,8 +169,10 @@ pub fn start(
 /// Accepts on all sockets, then waits until no request is in flight.
 async fn serve(shared: Arc<Shared>, sockets: Vec<BoundListener>) {
     let worker = Worker::new(shared);
-    let accepting: Vec<_> =
-        sockets.into_iter().map(|socket| tokio::spawn(listen::run(worker.clone(), socket))).collect();
+    let accepting: Vec<_> = sockets
+        .into_iter()
+        .map(|socket| tokio::spawn(listen::run(worker.clone(), socket)))
+        .collect();
     for task in accepting {
         if let Err(error) = task.await {
             log::error!("an accept loop failed: {error}");

@@ -7,6 +7,7 @@ pub mod change;
 mod check;
 pub mod model;
 pub mod read;
+pub mod reference;
 pub mod scalar;
 
 pub use check::{formats, load_global, load_regional};

@@ -26,6 +26,9 @@ pub enum Failure {
     NotProcessed,
     /// The connection broke after the request was sent and before a response's head.
     Reset,
+    /// The same on a connection that had served before: most likely the endpoint closed it for idleness
+    /// just as it was used again. The request may have been read all the same.
+    Stale,
     /// No response's head in time.
     FirstByteTimeout,
     /// The answer was not HTTP.
@@ -89,7 +92,7 @@ impl Failure {
     pub const fn is_gateway_error(self) -> bool {
         match self {
             Self::Status(status) => matches!(status, 502..=504),
-            Self::Overloaded | Self::NotProcessed => false,
+            Self::Overloaded | Self::NotProcessed | Self::Stale => false,
             _ => true,
         }
     }
@@ -105,7 +108,7 @@ impl Failure {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Connect => Reason::ConnectFailed,
-            Self::NotProcessed | Self::Reset => Reason::Reset,
+            Self::NotProcessed | Self::Reset | Self::Stale => Reason::Reset,
             Self::FirstByteTimeout => Reason::FirstByteTimeout,
             Self::Malformed | Self::Status(_) => Reason::Malformed,
             Self::Overloaded => Reason::Overloaded,
@@ -119,6 +122,7 @@ impl Failure {
             Self::Connect => "connect",
             Self::NotProcessed => "not_processed",
             Self::Reset => "reset",
+            Self::Stale => "stale",
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::Malformed => "malformed",
             Self::Status(_) => "status",

@@ -29,6 +29,7 @@ fn decide(failure: Failure, facts: &Facts, extra: u32) -> Verdict {
 fn a_sent_post_is_never_repeated() {
     for failure in [
         Failure::Reset,
+        Failure::Stale,
         Failure::FirstByteTimeout,
         Failure::Malformed,
         Failure::Status(503),
@@ -49,6 +50,15 @@ fn what_was_never_sent_is_repeated_whatever_the_method() {
             "{failure:?}"
         );
     }
+}
+
+#[test]
+fn a_connection_that_was_closed_for_idleness_convicts_nobody() {
+    assert!(!Failure::Stale.is_gateway_error());
+    assert!(matches!(
+        decide(Failure::Stale, &facts(true, 1), 0),
+        Verdict::Retry(_)
+    ));
 }
 
 #[test]

@@ -89,7 +89,10 @@ impl Site {
     #[must_use]
     pub fn load(&self, pool: &str) -> Arc<PoolLoad> {
         let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
-        loads.entry(pool.to_owned()).or_insert_with(PoolLoad::new).clone()
+        loads
+            .entry(pool.to_owned())
+            .or_insert_with(PoolLoad::new)
+            .clone()
     }
 
     /// The reports of a region's replicas.
@@ -109,7 +112,12 @@ pub fn plan<T: TierProgram>(
     site: &Site,
     generation: u64,
 ) -> Result<Plan, String> {
-    let Common { limits, routes, trusted_proxies, .. } = T::common(config);
+    let Common {
+        limits,
+        routes,
+        trusted_proxies,
+        ..
+    } = T::common(config);
     let targets = T::targets(config, site)?;
     let table = RouteTable::new(routes).map_err(|error| error.to_string())?;
     let rules = routes

@@ -59,7 +59,9 @@ impl MemberSpec {
     /// The host part of the address.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host)
+        self.address
+            .rsplit_once(':')
+            .map_or(self.address.as_str(), |(host, _)| host)
     }
 }
 
@@ -71,11 +73,22 @@ impl Site {
     /// # Errors
     /// A reason that names the pool, when the authorities' file can't be used.
     pub fn pool(&self, spec: PoolSpec) -> Result<Arc<Pool>, String> {
-        let target = Target::new(spec.protocol, spec.tls.as_ref(), spec.idle_timeout, &self.base)
-            .map_err(|error| format!("pool {}: {error}", spec.name))?;
+        let target = Target::new(
+            spec.protocol,
+            spec.tls.as_ref(),
+            spec.idle_timeout,
+            &self.base,
+        )
+        .map_err(|error| format!("pool {}: {error}", spec.name))?;
         let metrics = PoolMetrics::new(&self.metrics.families, &spec.name);
         let members = self.members(&spec, &target);
-        Ok(Arc::new(Pool::new(spec, target, metrics, members, clock::now())))
+        Ok(Arc::new(Pool::new(
+            spec,
+            target,
+            metrics,
+            members,
+            clock::now(),
+        )))
     }
 
     /// The endpoints of a pool by the addresses known now.
@@ -85,7 +98,10 @@ impl Site {
         for server in &spec.members {
             for address in self.addresses(&server.address) {
                 let endpoint = self.endpoint(spec, server, address, target);
-                members.push(Member { endpoint, weight: Weight::new(server.weight) });
+                members.push(Member {
+                    endpoint,
+                    weight: Weight::new(server.weight),
+                });
             }
         }
         members

@@ -14,7 +14,8 @@ pub(super) fn rule(
     limits: &Limits,
     metrics: &Metrics,
 ) -> Result<Rule, String> {
-    let fault = |what: &str, why: &dyn std::fmt::Display| format!("route {}: {what}{why}", route.name);
+    let fault =
+        |what: &str, why: &dyn std::fmt::Display| format!("route {}: {what}{why}", route.name);
     let (action, pool) = match (&route.redirect, action) {
         (Some(redirect), _) => {
             let plan = RedirectPlan::new(redirect).map_err(|error| fault("", &error))?;
@@ -23,7 +24,12 @@ pub(super) fn rule(
         (None, Some(action)) => action,
         (None, None) => return Err(fault("leads nowhere: ", &"give it a pool or a redirect")),
     };
-    let rewrite_host = route.rewrite.host.as_deref().map(HeaderValue::try_from).transpose();
+    let rewrite_host = route
+        .rewrite
+        .host
+        .as_deref()
+        .map(HeaderValue::try_from)
+        .transpose();
     let max_body = route.max_body.or(limits.max_body).map(|size| size.get());
     Ok(Rule {
         name: route.name.to_string(),

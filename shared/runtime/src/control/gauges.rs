@@ -21,21 +21,34 @@ impl Gauges {
         let plan = shared.plan.load();
         let now = clock::now();
         families.uptime.set(now.as_nanos() as f64 / 1e9);
-        families.connections.with_label_values(&["open"]).set(shared.caps.open().into());
+        families
+            .connections
+            .with_label_values(&["open"])
+            .set(shared.caps.open().into());
         let mut seen = HashSet::new();
         for pool in &plan.pools {
             let view = pool.view();
             let name = pool.spec.name.as_str();
-            let in_flight = view.members.iter().map(|m| i64::from(m.endpoint.load.in_flight())).sum();
+            let in_flight = view
+                .members
+                .iter()
+                .map(|m| i64::from(m.endpoint.load.in_flight()))
+                .sum();
             pool.metrics.inflight.set(in_flight);
             for member in &view.members {
                 let server = member.endpoint.key.server.as_str();
                 let weight = member.weight.map_or(0, |weight| weight.get());
-                families.server_weight.with_label_values(&[name, server]).set(weight.into());
+                families
+                    .server_weight
+                    .with_label_values(&[name, server])
+                    .set(weight.into());
                 let is = status::state_of(member, now).0;
                 for state in EndpointState::ALL {
                     let value = i64::from(state == is);
-                    families.server_state.with_label_values(&[name, server, state.as_str()]).set(value);
+                    families
+                        .server_state
+                        .with_label_values(&[name, server, state.as_str()])
+                        .set(value);
                 }
                 seen.insert((name.to_owned(), server.to_owned()));
             }
@@ -43,7 +56,9 @@ impl Gauges {
         for (pool, server) in self.servers.difference(&seen) {
             let _ = families.server_weight.remove_label_values(&[pool, server]);
             for state in EndpointState::ALL {
-                let _ = families.server_state.remove_label_values(&[pool, server, state.as_str()]);
+                let _ = families
+                    .server_state
+                    .remove_label_values(&[pool, server, state.as_str()]);
             }
         }
         self.servers = seen;
@@ -52,10 +67,15 @@ impl Gauges {
             let is = status::region_state(candidate.condition);
             for state in RegionState::ALL {
                 let labels = [region.name.as_str(), state.as_str()];
-                families.region_state.with_label_values(&labels).set(i64::from(state == is));
+                families
+                    .region_state
+                    .with_label_values(&labels)
+                    .set(i64::from(state == is));
             }
             if let Some(summary) = region.summary(now) {
-                let age = families.region_report_age.with_label_values(&[region.name.as_str()]);
+                let age = families
+                    .region_report_age
+                    .with_label_values(&[region.name.as_str()]);
                 age.set(summary.age.as_secs_f64());
             }
         }

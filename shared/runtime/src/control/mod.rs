@@ -35,9 +35,13 @@ struct Tasks<K> {
 /// # Errors
 /// The operating system gives no thread or no event loop.
 pub(crate) fn start(shared: Arc<Shared>, site: Arc<Site>) -> io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let run = move || runtime.block_on(run(shared, site));
-    std::thread::Builder::new().name("control".into()).spawn(run)
+    std::thread::Builder::new()
+        .name("control".into())
+        .spawn(run)
 }
 
 async fn run(shared: Arc<Shared>, site: Arc<Site>) {
@@ -86,7 +90,9 @@ fn refresh(plan: &Plan) {
 
 impl<K> Default for Tasks<K> {
     fn default() -> Self {
-        Self { running: HashMap::new() }
+        Self {
+            running: HashMap::new(),
+        }
     }
 }
 

@@ -27,7 +27,11 @@ pub(super) fn resolver() -> Option<Arc<SystemResolver>> {
 /// Whether a name's addresses differ from those in the plan's pools.
 pub(super) fn changed(plan: &Plan, site: &Site) -> bool {
     plan.pools.iter().any(|pool| {
-        let names = pool.spec.members.iter().filter(|m| m.address.parse::<SocketAddr>().is_err());
+        let names = pool
+            .spec
+            .members
+            .iter()
+            .filter(|m| m.address.parse::<SocketAddr>().is_err());
         let view = pool.view();
         names.into_iter().any(|member| {
             let known = site.addresses(&member.address);
@@ -44,7 +48,12 @@ pub(super) fn changed(plan: &Plan, site: &Site) -> bool {
 /// Puts the addresses known now into the pools.
 pub(super) fn settle(plan: &Plan, site: &Site) {
     for pool in &plan.pools {
-        if pool.spec.members.iter().any(|m| m.address.parse::<SocketAddr>().is_err()) {
+        if pool
+            .spec
+            .members
+            .iter()
+            .any(|m| m.address.parse::<SocketAddr>().is_err())
+        {
             pool.replace(site.members(&pool.spec, &pool.target), clock::now());
         }
     }
@@ -60,7 +69,10 @@ pub(super) fn reconcile(
     let Some(resolver) = resolver else { return };
     let names = plan.pools.iter().flat_map(|pool| {
         let interval = pool.spec.resolve_interval;
-        pool.spec.members.iter().map(move |member| (member.address.clone(), interval))
+        pool.spec
+            .members
+            .iter()
+            .map(move |member| (member.address.clone(), interval))
     });
     let names = names.filter(|(address, _)| address.parse::<SocketAddr>().is_err());
     let mut wanted: Vec<Key> = names.collect();
@@ -68,7 +80,11 @@ pub(super) fn reconcile(
     wanted.dedup();
     tasks.reconcile(wanted, |(address, interval)| {
         let (name, port) = address.rsplit_once(':')?;
-        let target = WatchTarget { name: name.to_owned(), port: port.parse().ok()?, interval: *interval };
+        let target = WatchTarget {
+            name: name.to_owned(),
+            port: port.parse().ok()?,
+            interval: *interval,
+        };
         let (site, resolver, address) = (site.clone(), resolver.clone(), address.clone());
         let task = tokio::spawn(async move {
             let stats = WatchStats::default();
@@ -77,7 +93,15 @@ pub(super) fn reconcile(
                 log::info!("{address} resolves to {found:?}");
                 site.set_addresses(&address, found);
             };
-            watch(resolver.as_ref(), &target, &stats, clock::now, seed, on_change).await;
+            watch(
+                resolver.as_ref(),
+                &target,
+                &stats,
+                clock::now,
+                seed,
+                on_change,
+            )
+            .await;
         });
         Some(task.abort_handle())
     });

@@ -35,7 +35,10 @@ struct Wanted {
 pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan, shared: &Arc<Shared>) {
     let wanted: Vec<Wanted> = plan.pools.iter().flat_map(wanted).collect();
     let keys = wanted.iter().map(|wanted| wanted.key.clone()).collect();
-    let mut by_key = wanted.into_iter().map(|w| (w.key.clone(), w)).collect::<std::collections::HashMap<_, _>>();
+    let mut by_key = wanted
+        .into_iter()
+        .map(|w| (w.key.clone(), w))
+        .collect::<std::collections::HashMap<_, _>>();
     tasks.reconcile(keys, |key| spawn(by_key.remove(key)?, shared));
 }
 
@@ -47,13 +50,22 @@ fn wanted(pool: &Arc<Pool>) -> Vec<Wanted> {
     let view = pool.view();
     let of = |member: &crate::upstream::Member| {
         let endpoint = member.endpoint.clone();
-        let spec = pool.spec.members.iter().find(|spec| spec.name == endpoint.key.server)?;
+        let spec = pool
+            .spec
+            .members
+            .iter()
+            .find(|spec| spec.name == endpoint.key.server)?;
         let key = Key {
             at: address(pool, spec, endpoint.key.address),
             endpoint: endpoint.key.clone(),
             check: check.clone(),
         };
-        Some(Wanted { key, pool: pool.clone(), authority: spec.address.clone(), endpoint })
+        Some(Wanted {
+            key,
+            pool: pool.clone(),
+            authority: spec.address.clone(),
+            endpoint,
+        })
     };
     view.members.iter().filter_map(of).collect()
 }
@@ -65,7 +77,9 @@ fn address(pool: &Pool, spec: &MemberSpec, serving: SocketAddr) -> SocketAddr {
         match admin.parse() {
             Ok(literal) => address = literal,
             Err(_) => {
-                let port = admin.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+                let port = admin
+                    .rsplit_once(':')
+                    .and_then(|(_, port)| port.parse().ok());
                 address.set_port(port.unwrap_or(serving.port()));
             }
         }
@@ -77,13 +91,29 @@ fn address(pool: &Pool, spec: &MemberSpec, serving: SocketAddr) -> SocketAddr {
 }
 
 fn spawn(wanted: Wanted, shared: &Arc<Shared>) -> Option<AbortHandle> {
-    let Wanted { key, pool, endpoint, authority } = wanted;
+    let Wanted {
+        key,
+        pool,
+        endpoint,
+        authority,
+    } = wanted;
     // An admin listener speaks plain HTTP/1.1 whatever the data port speaks.
     let own = key.at.port() == endpoint.key.address.port();
-    let tls = match pool.spec.tls.as_ref().filter(|_| own).map(ProbeTls::new).transpose() {
+    let tls = match pool
+        .spec
+        .tls
+        .as_ref()
+        .filter(|_| own)
+        .map(ProbeTls::new)
+        .transpose()
+    {
         Ok(tls) => tls.map(Arc::new),
         Err(error) => {
-            log::error!("pool {} server {}: check: {error}", key.endpoint.pool, key.endpoint.server);
+            log::error!(
+                "pool {} server {}: check: {error}",
+                key.endpoint.pool,
+                key.endpoint.server
+            );
             return None;
         }
     };
@@ -98,7 +128,11 @@ fn spawn(wanted: Wanted, shared: &Arc<Shared>) -> Option<AbortHandle> {
     let prober = match prober {
         Ok(prober) => prober,
         Err(error) => {
-            log::error!("pool {} server {}: check: {error}", key.endpoint.pool, key.endpoint.server);
+            log::error!(
+                "pool {} server {}: check: {error}",
+                key.endpoint.pool,
+                key.endpoint.server
+            );
             return None;
         }
     };
@@ -106,18 +140,30 @@ fn spawn(wanted: Wanted, shared: &Arc<Shared>) -> Option<AbortHandle> {
     let seed = clock::with_rng(|rng| rng.random());
     let (endpoint, shared) = (Arc::downgrade(&endpoint), shared.clone());
     let on_change = move |snapshot| learn(&shared, &endpoint, snapshot);
-    let run = probe::run(prober, state, clock::now, seed, on_change, std::future::pending());
+    let run = probe::run(
+        prober,
+        state,
+        clock::now,
+        seed,
+        on_change,
+        std::future::pending(),
+    );
     Some(tokio::spawn(run).abort_handle())
 }
 
 /// Takes a probe's result in.
 fn learn(shared: &Shared, endpoint: &Weak<Endpoint>, snapshot: CheckSnapshot) {
-    let Some(endpoint) = endpoint.upgrade() else { return };
+    let Some(endpoint) = endpoint.upgrade() else {
+        return;
+    };
     let (pool, server) = (&endpoint.key.pool, &endpoint.key.server);
     let families = &shared.metrics.families;
     let result = snapshot.last.result;
     let label = result.failure().map_or("pass", |failure| failure.label());
-    families.health_checks.with_label_values(&[pool.as_str(), label]).inc();
+    families
+        .health_checks
+        .with_label_values(&[pool.as_str(), label])
+        .inc();
     endpoint.set_last_check(snapshot);
     let health = match snapshot.verdict {
         Verdict::Healthy => Health::Healthy,
@@ -127,8 +173,15 @@ fn learn(shared: &Shared, endpoint: &Weak<Endpoint>, snapshot: CheckSnapshot) {
     if !endpoint.set_health(health) {
         return;
     }
-    let reason = if health == Health::Healthy { "pass" } else { label };
-    families.health_transitions.with_label_values(&[pool.as_str(), reason]).inc();
+    let reason = if health == Health::Healthy {
+        "pass"
+    } else {
+        label
+    };
+    families
+        .health_transitions
+        .with_label_values(&[pool.as_str(), reason])
+        .inc();
     match result.failure() {
         None => log::info!("pool {pool} server {server}: healthy"),
         Some(failure) => log::warn!("pool {pool} server {server}: unhealthy: {failure}"),

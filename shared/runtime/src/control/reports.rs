@@ -24,10 +24,19 @@ pub(super) type Key = (u64, usize, String);
 /// Polls every replica that has an admin address.
 pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
     let Some(regions) = &plan.regions else { return };
-    let wanted = regions.regions.iter().enumerate().flat_map(|(index, region)| {
-        let admins = region.pool.spec.members.iter().filter_map(|member| member.admin.clone());
-        admins.map(move |admin| (plan.generation, index, admin))
-    });
+    let wanted = regions
+        .regions
+        .iter()
+        .enumerate()
+        .flat_map(|(index, region)| {
+            let admins = region
+                .pool
+                .spec
+                .members
+                .iter()
+                .filter_map(|member| member.admin.clone());
+            admins.map(move |admin| (plan.generation, index, admin))
+        });
     let set = regions.clone();
     tasks.reconcile(wanted.collect(), |(_, index, admin)| {
         let (set, index, admin) = (set.clone(), *index, admin.clone());
@@ -35,7 +44,9 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
             let mut ticks = tokio::time::interval(INTERVAL);
             loop {
                 ticks.tick().await;
-                let Some(region) = set.regions.get(index) else { return };
+                let Some(region) = set.regions.get(index) else {
+                    return;
+                };
                 match tokio::time::timeout(TIMEOUT, ask(&admin)).await {
                     Ok(Ok(report)) if report.region == region.name => {
                         region.record(report, clock::now());
@@ -45,8 +56,13 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
                         region.name,
                         report.region
                     ),
-                    Ok(Err(error)) => log::debug!("region {}: report of {admin}: {error}", region.name),
-                    Err(_) => log::debug!("region {}: report of {admin}: no answer in time", region.name),
+                    Ok(Err(error)) => {
+                        log::debug!("region {}: report of {admin}: {error}", region.name)
+                    }
+                    Err(_) => log::debug!(
+                        "region {}: report of {admin}: no answer in time",
+                        region.name
+                    ),
                 }
             }
         });
@@ -59,14 +75,21 @@ async fn ask(admin: &str) -> anyhow::Result<RegionReport> {
         Ok(address) => TcpStream::connect(address).await?,
         Err(_) => TcpStream::connect(admin).await?,
     };
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     let request = http::Request::get("/api/v1/region-status")
         .header(http::header::HOST, admin)
         .body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;
-    anyhow::ensure!(response.status().is_success(), "status {}", response.status());
-    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    anyhow::ensure!(
+        response.status().is_success(),
+        "status {}",
+        response.status()
+    );
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await;
     driver.abort();
     let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
     Ok(serde_json::from_slice(&body)?)

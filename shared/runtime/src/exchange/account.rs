@@ -30,7 +30,10 @@ impl Ended {
     pub(super) fn answered(status: Option<u16>, reason: Option<Reason>) -> Self {
         match status {
             Some(status) => Self::Answered { status, reason },
-            None => Self::Broken { status: 0, reason: Reason::ClientLeft },
+            None => Self::Broken {
+                status: 0,
+                reason: Reason::ClientLeft,
+            },
         }
     }
 
@@ -61,14 +64,18 @@ impl Request {
         self.tries.reused = reused;
         self.times.connect = now.since(began);
         if let (false, Some(pool)) = (reused, &self.tries.pool) {
-            pool.metrics.connect.observe(self.times.connect.as_secs_f64());
+            pool.metrics
+                .connect
+                .observe(self.times.connect.as_secs_f64());
         }
     }
 
     /// Holds a failed try against its endpoint.
     pub(super) fn account_failure(&self, failure: Failure) {
-        let (Some(endpoint), Some(pool)) = (&self.tries.last, &self.tries.pool) else { return };
-        let now = clock::now();
+        let (Some(endpoint), Some(pool)) = (&self.tries.last, &self.tries.pool) else {
+            return;
+        };
+        let now = self.now;
         endpoint.count(true);
         match failure {
             Failure::Status(status) => endpoint.metrics.response(status),
@@ -84,7 +91,9 @@ impl Request {
 
     /// Credits the endpoint with a response.
     fn account_response(&self, status: u16, broken: bool) {
-        let (Some(endpoint), Some(pool)) = (&self.tries.last, &self.tries.pool) else { return };
+        let (Some(endpoint), Some(pool)) = (&self.tries.last, &self.tries.pool) else {
+            return;
+        };
         let failure = Failure::Status(status);
         if broken {
             return self.account_failure(Failure::Malformed);
@@ -95,14 +104,16 @@ impl Request {
         endpoint.count(false);
         endpoint.metrics.response(status);
         let _ = endpoint.errors.record(false);
-        endpoint.load.observe(self.times.first_byte, clock::now());
-        pool.metrics.duration.observe(self.times.first_byte.as_secs_f64());
+        endpoint.load.observe(self.times.first_byte, self.now);
+        pool.metrics
+            .duration
+            .observe(self.times.first_byte.as_secs_f64());
     }
 }
 
 /// Records a routed request.
 pub(super) fn record(worker: &Worker, session: &ServerSession, request: &Request, ended: &Ended) {
-    let took = clock::now().since(request.started);
+    let took = request.now.since(request.started);
     match *ended {
         Ended::Proxied { status } => request.account_response(status, false),
         Ended::Broken { status, reason } if status > 0 => {
@@ -121,11 +132,28 @@ pub(super) fn record(worker: &Worker, session: &ServerSession, request: &Request
     }
     let method = session.req_header().method.as_str();
     let own = took.saturating_sub(request.times.upstream);
-    request.rule.metrics.record(ended.status(), method, took, own);
-    let wanted = worker.shared.log.wants(ended.status(), reason.is_some(), took, draw);
+    request
+        .rule
+        .metrics
+        .record(ended.status(), method, took, own);
+    let wanted = worker
+        .shared
+        .log
+        .wants(ended.status(), reason.is_some(), took, draw);
     if wanted {
-        let entry = Entry { session, plan: &request.plan, took, status: ended.status(), reason };
-        entry.write(worker, &request.id, &request.client.to_string(), Some(request));
+        let entry = Entry {
+            session,
+            plan: &request.plan,
+            took,
+            status: ended.status(),
+            reason,
+        };
+        entry.write(
+            worker,
+            &request.id,
+            &request.client.to_string(),
+            Some(request),
+        );
     }
 }
 
@@ -142,9 +170,16 @@ pub(super) fn unrouted(
     let took = clock::now().since(started);
     let status = status.unwrap_or_default();
     worker.shared.metrics.reject(reason);
-    plan.unrouted.record(status, session.req_header().method.as_str(), took, took);
+    plan.unrouted
+        .record(status, session.req_header().method.as_str(), took, took);
     if worker.shared.log.wants(status, true, took, draw) {
-        let entry = Entry { session, plan, took, status, reason: Some(reason) };
+        let entry = Entry {
+            session,
+            plan,
+            took,
+            status,
+            reason: Some(reason),
+        };
         entry.write(worker, &admitted.id, &admitted.client.to_string(), None);
     }
 }
@@ -201,9 +236,13 @@ impl Entry<'_> {
             bytes_out: self.session.body_bytes_sent() as u64,
             duration_ms: millis(self.took),
             route: request.map_or("", |request| &request.rule.name),
-            pool: tries.and_then(|t| t.pool.as_ref()).map_or("", |pool| &pool.spec.name),
+            pool: tries
+                .and_then(|t| t.pool.as_ref())
+                .map_or("", |pool| &pool.spec.name),
             server: endpoint.map_or("", |endpoint| endpoint.key.server.as_str()),
-            addr: endpoint.map(|endpoint| endpoint.key.address.to_string()).unwrap_or_default(),
+            addr: endpoint
+                .map(|endpoint| endpoint.key.address.to_string())
+                .unwrap_or_default(),
             attempts: tries.map_or(0, |tries| tries.made),
             reused: tries.is_some_and(|tries| tries.reused),
             connect_ms: millis(times.connect),

@@ -24,7 +24,11 @@ pub(super) fn admit(
     let trusted = plan.trust.is_trusted(peer);
     let believed = |name: &http::HeaderName| head.headers.get(name).filter(|_| trusted);
     let client = if trusted {
-        client_address(peer, head.headers.get_all("x-forwarded-for").iter(), &plan.trust)
+        client_address(
+            peer,
+            head.headers.get_all("x-forwarded-for").iter(),
+            &plan.trust,
+        )
     } else {
         peer
     };
@@ -32,12 +36,22 @@ pub(super) fn admit(
         client,
         trusted,
         id: id(head, trusted),
-        priority: believed(&PRIORITY).and_then(Priority::parse).unwrap_or_default(),
-        prior_attempt: believed(&ATTEMPT).and_then(Attempt::parse).map_or(1, |a| a.get().into()),
-        time_left: believed(&DEADLINE).and_then(Deadline::parse).map(Deadline::left),
+        priority: believed(&PRIORITY)
+            .and_then(Priority::parse)
+            .unwrap_or_default(),
+        prior_attempt: believed(&ATTEMPT)
+            .and_then(Attempt::parse)
+            .map_or(1, |a| a.get().into()),
+        time_left: believed(&DEADLINE)
+            .and_then(Deadline::parse)
+            .map(Deadline::left),
         location: locate(plan, head, client, trusted),
     };
-    match plan.identity.pseudonym.check(head.headers.get_all(http::header::VIA).iter()) {
+    match plan
+        .identity
+        .pseudonym
+        .check(head.headers.get_all(http::header::VIA).iter())
+    {
         Way::Clear(_) => Ok(admitted),
         Way::Loop | Way::TooLong => Err((admitted, Reason::Loop)),
     }
@@ -56,7 +70,10 @@ pub(super) fn host(head: &RequestHeader) -> &str {
 }
 
 fn id(head: &RequestHeader, trusted: bool) -> HeaderValue {
-    let given = head.headers.get("x-request-id").filter(|id| trusted && is_request_id(id.as_bytes()));
+    let given = head
+        .headers
+        .get("x-request-id")
+        .filter(|id| trusted && is_request_id(id.as_bytes()));
     given.cloned().unwrap_or_else(|| {
         let fresh = clock::with_rng(|rng| request_id(clock::unix_millis(), rng));
         HeaderValue::try_from(fresh).unwrap_or(HeaderValue::from_static("-"))
@@ -72,11 +89,18 @@ fn locate(plan: &Plan, head: &RequestHeader, client: IpAddr, trusted: bool) -> O
     let told = told.and_then(|name| head.headers.get(name.as_str())?.to_str().ok());
     if let Some((latitude, longitude)) = told.and_then(|text| text.split_once(',')) {
         let degrees = |text: &str, limit: f64| {
-            text.trim().parse::<f64>().ok().filter(|value| value.abs() <= limit)
+            text.trim()
+                .parse::<f64>()
+                .ok()
+                .filter(|value| value.abs() <= limit)
         };
-        if let (Some(latitude), Some(longitude)) = (degrees(latitude, 90.0), degrees(longitude, 180.0))
+        if let (Some(latitude), Some(longitude)) =
+            (degrees(latitude, 90.0), degrees(longitude, 180.0))
         {
-            return Some(Location { latitude, longitude });
+            return Some(Location {
+                latitude,
+                longitude,
+            });
         }
     }
     plan.geo

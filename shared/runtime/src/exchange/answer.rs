@@ -34,8 +34,17 @@ impl Answer {
             Tier::Regional => "regional-lb",
         };
         let place = request.map(place).unwrap_or_default();
-        let body = format!("{status} {}: {tier}{place}: {}\n", reason.label(), remedy(reason));
-        Self { status, reason: Some(reason), location: None, body }
+        let body = format!(
+            "{status} {}: {tier}{place}: {}\n",
+            reason.label(),
+            remedy(reason)
+        );
+        Self {
+            status,
+            reason: Some(reason),
+            location: None,
+            body,
+        }
     }
 
     /// A redirect; a request that would be led back to itself finds nothing.
@@ -47,19 +56,31 @@ impl Answer {
     ) -> Self {
         let head = session.req_header();
         let scheme = if tls { "https" } else { "http" };
-        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let target = head
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
         let host = admit::host(head);
         if redirect.is_loop(scheme, host, target) {
             return Self::refusal(plan, Reason::NoRoute, None);
         }
         let location = redirect.location(scheme, host, target);
-        Self { status: redirect.status(), reason: None, location, body: String::new() }
+        Self {
+            status: redirect.status(),
+            reason: None,
+            location,
+            body: String::new(),
+        }
     }
 
     /// Sends the answer. `None` when the client is gone.
     pub(super) async fn send(self, session: &mut ServerSession, id: &HeaderValue) -> Option<u16> {
         let status = self.status;
-        if self.reason == Some(Reason::ClientLeft) || session.response_written().is_some_and(|r| r.status.as_u16() >= 200) {
+        if self.reason == Some(Reason::ClientLeft)
+            || session
+                .response_written()
+                .is_some_and(|r| r.status.as_u16() >= 200)
+        {
             return None;
         }
         let grpc = session
@@ -69,7 +90,11 @@ impl Answer {
         let (head, body) = self.render(id, grpc && session.is_http2()).ok()?;
         let empty = bodiless || body.is_empty();
         session.write_response_header(Box::new(head)).await.ok()?;
-        let body = if empty { Bytes::new() } else { Bytes::from(body) };
+        let body = if empty {
+            Bytes::new()
+        } else {
+            Bytes::from(body)
+        };
         session.write_response_body(body, true).await.ok()?;
         Some(status)
     }

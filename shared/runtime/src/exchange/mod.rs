@@ -26,23 +26,23 @@ use pingora_core::protocols::http::ServerSession;
 use pump::TryEnd;
 use request::Request;
 
-/// Serves one request whose head has been read. Gives the session back when its response is complete,
-/// so that the connection can carry the next request.
+/// Serves one request whose head has been read. Tells whether its response is complete, so that the
+/// connection can carry the next request.
 pub(crate) async fn serve(
     worker: &Worker,
-    mut session: ServerSession,
+    session: &mut ServerSession,
     connection: Connection,
-) -> Option<ServerSession> {
+) -> bool {
     let _ongoing = Ongoing::begin(&worker.shared);
     let started = clock::now();
     let plan = worker.shared.plan.load_full();
-    let admitted = match admit::admit(&plan, &session, connection) {
+    let admitted = match admit::admit(&plan, session, connection) {
         Ok(admitted) => admitted,
         Err((admitted, reason)) => {
             let answer = Answer::refusal(&plan, reason, None);
-            let status = answer.send(&mut session, &admitted.id).await;
-            account::unrouted(worker, &plan, &session, &admitted, started, status, reason);
-            return status.map(|_| session);
+            let status = answer.send(session, &admitted.id).await;
+            account::unrouted(worker, &plan, session, &admitted, started, status, reason);
+            return status.is_some();
         }
     };
     let head = session.req_header();
@@ -53,20 +53,28 @@ pub(crate) async fn serve(
         .and_then(|index| plan.rules.get(index).cloned())
     else {
         let answer = Answer::refusal(&plan, Reason::NoRoute, None);
-        let status = answer.send(&mut session, &admitted.id).await;
-        account::unrouted(worker, &plan, &session, &admitted, started, status, Reason::NoRoute);
-        return status.map(|_| session);
+        let status = answer.send(session, &admitted.id).await;
+        account::unrouted(
+            worker,
+            &plan,
+            &session,
+            &admitted,
+            started,
+            status,
+            Reason::NoRoute,
+        );
+        return status.is_some();
     };
     let mut request = Request::new(plan, rule, admitted, session.req_header(), started);
-    let ended = run(worker, &mut session, connection, &mut request).await;
-    account::record(worker, &session, &request, &ended);
+    let ended = run(worker, session, connection, &mut request).await;
+    account::record(worker, session, &request, &ended);
     if ended.is_clean() {
-        linger(&mut session).await;
-        return Some(session);
+        linger(session).await;
+        return true;
     }
     // Dropping an HTTP/1 session closes the connection: the client sees that the response broke off.
     session.shutdown().await;
-    None
+    false
 }
 
 /// Runs a routed request to its end.
@@ -86,9 +94,10 @@ async fn run(
     match tries::run(worker, session, connection, request).await {
         TryEnd::Complete { status, .. } => Ended::Proxied { status },
         TryEnd::Broken { status, reason } => Ended::Broken { status, reason },
-        TryEnd::ClientLeft { status } => {
-            Ended::Broken { status: status.unwrap_or_default(), reason: Reason::ClientLeft }
-        }
+        TryEnd::ClientLeft { status } => Ended::Broken {
+            status: status.unwrap_or_default(),
+            reason: Reason::ClientLeft,
+        },
         TryEnd::Refused(reason) => refuse(session, request, reason).await,
         TryEnd::Failed(failure) => refuse(session, request, failure.reason()).await,
         TryEnd::Retry(_) => refuse(session, request, Reason::NoEndpoint).await,

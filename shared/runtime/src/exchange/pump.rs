@@ -87,7 +87,8 @@ impl<'a> Pump<'a> {
         if let Upstream::H2(h2) = &mut *self.upstream {
             self.upload = h2.take_request_body_writer();
         }
-        self.upstream.set_write_timeout(Some(self.request.rule.timeouts.idle));
+        self.upstream
+            .set_write_timeout(Some(self.request.rule.timeouts.idle));
         self.replay().await;
         loop {
             self.set_read_timeout();
@@ -145,11 +146,18 @@ impl<'a> Pump<'a> {
     async fn on_body(&mut self, piece: Option<Bytes>) -> Option<TryEnd> {
         match piece {
             Some(piece) if !piece.is_empty() => {
-                let limit = if self.tunnel { None } else { self.request.rule.max_body };
+                let limit = if self.tunnel {
+                    None
+                } else {
+                    self.request.rule.max_body
+                };
                 if !self.tunnel && !self.request.body.take(&piece, limit) {
                     return Some(match self.head {
                         None => TryEnd::Refused(Reason::BodyTooLarge),
-                        Some(status) => TryEnd::Broken { status, reason: Reason::BodyTooLarge },
+                        Some(status) => TryEnd::Broken {
+                            status,
+                            reason: Reason::BodyTooLarge,
+                        },
                     });
                 }
                 self.send(piece).await;
@@ -157,7 +165,10 @@ impl<'a> Pump<'a> {
             Some(_) => {}
             None if self.tunnel => {
                 let status = self.head.unwrap_or_default();
-                return Some(TryEnd::Complete { status, reusable: false });
+                return Some(TryEnd::Complete {
+                    status,
+                    reusable: false,
+                });
             }
             None => {}
         }
@@ -252,7 +263,8 @@ impl<'a> Pump<'a> {
         self.tunnel = status == 101;
         if self.tunnel {
             // Either side may be silent for as long as the other: each event restarts both limits.
-            self.session.set_read_timeout(Some(self.request.plan.limits.tunnel_idle_timeout.get()));
+            self.session
+                .set_read_timeout(Some(self.request.plan.limits.tunnel_idle_timeout.get()));
         }
         self.request.head_arrived();
     }
@@ -265,7 +277,10 @@ impl<'a> Pump<'a> {
             Ok(done) if (done || over) && !informational => {
                 let status = self.head.unwrap_or_default();
                 let sent = self.request.body.complete && !self.upload_broken;
-                Some(TryEnd::Complete { status, reusable: over && sent && !self.tunnel })
+                Some(TryEnd::Complete {
+                    status,
+                    reusable: over && sent && !self.tunnel,
+                })
             }
             Ok(_) => None,
         }
@@ -275,20 +290,37 @@ impl<'a> Pump<'a> {
         log::debug!("reading a response: {error}");
         let timed_out = *error.etype() == ErrorType::ReadTimedout;
         match self.head {
-            Some(status) if self.tunnel => TryEnd::Complete { status, reusable: false },
-            Some(status) if timed_out => TryEnd::Broken { status, reason: Reason::IdleTimeout },
-            Some(status) => TryEnd::Broken { status, reason: Reason::Truncated },
+            Some(status) if self.tunnel => TryEnd::Complete {
+                status,
+                reusable: false,
+            },
+            Some(status) if timed_out => TryEnd::Broken {
+                status,
+                reason: Reason::IdleTimeout,
+            },
+            Some(status) => TryEnd::Broken {
+                status,
+                reason: Reason::Truncated,
+            },
             None if timed_out => TryEnd::Failed(Failure::FirstByteTimeout),
-            None => TryEnd::Failed(failure_of(error)),
+            None => TryEnd::Failed(match failure_of(error) {
+                Failure::Reset if self.request.tries.reused => Failure::Stale,
+                failure => failure,
+            }),
         }
     }
 
     fn on_client_error(&mut self, error: &BError) -> TryEnd {
         log::debug!("reading a request: {error}");
         match (error.etype(), self.head) {
-            (_, Some(status)) if self.tunnel => TryEnd::Complete { status, reusable: false },
+            (_, Some(status)) if self.tunnel => TryEnd::Complete {
+                status,
+                reusable: false,
+            },
             (ErrorType::ReadTimedout, None) => TryEnd::Refused(Reason::ClientTimeout),
-            (ErrorType::CustomCode(..) | ErrorType::Custom(_), None) => TryEnd::Refused(Reason::BadRequest),
+            (ErrorType::CustomCode(..) | ErrorType::Custom(_), None) => {
+                TryEnd::Refused(Reason::BadRequest)
+            }
             (_, status) => TryEnd::ClientLeft { status },
         }
     }
@@ -304,7 +336,9 @@ pub(super) fn failure_of(error: &BError) -> Failure {
         return Failure::NotProcessed;
     }
     match error.etype() {
-        ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 | ErrorType::H2Error if h2.is_none() => {
+        ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 | ErrorType::H2Error
+            if h2.is_none() =>
+        {
             Failure::Malformed
         }
         ErrorType::ReadTimedout => Failure::FirstByteTimeout,
@@ -321,7 +355,10 @@ async fn next_task(upstream: &mut Upstream) -> Result<HttpTask, BError> {
                 h2.read_response_header().await?;
                 let end = h2.check_response_end_or_error()?;
                 let Some(head) = h2.response_header().cloned() else {
-                    return Err(Error::explain(ErrorType::InvalidH2, "a response without a head"));
+                    return Err(Error::explain(
+                        ErrorType::InvalidH2,
+                        "a response without a head",
+                    ));
                 };
                 return Ok(HttpTask::Header(Box::new(head), end));
             }

@@ -2,15 +2,21 @@
 
 use super::pump::TryEnd;
 use super::request::Request;
-use super::upstream_head::{EditResponse, HOP_BY_HOP};
+use super::upstream_head::{EditResponse, HOP_BY_HOP, names};
+use crate::clock;
+use crate::plan::Action;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE, VIA};
-use http::{HeaderName, Method, Version};
+use http::{HeaderName, HeaderValue, Method, Version};
+use lb_core::region::report::{HEADER, RegionReport};
 use lb_core::retry::Failure;
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
 
 /// Set by a tier that is overloaded: do not ask me again for this request.
 pub(super) const OVERLOADED: HeaderName = HeaderName::from_static("x-lb-overloaded");
+
+/// Carries a region's report to the global tier.
+const REGION_LOAD: HeaderName = HeaderName::from_static(HEADER);
 
 /// Whether the response may pass. `Err` ends the try without the user having seen anything.
 pub(super) fn judge(
@@ -19,9 +25,16 @@ pub(super) fn judge(
     head: &ResponseHeader,
 ) -> Result<(), TryEnd> {
     let status = head.status.as_u16();
+    if let Some(report) = head.headers.get(&REGION_LOAD) {
+        take_report(request, report);
+    }
     if status == 101 {
         let agreed = request.is_upgrade && session.is_upgrade(head) == Some(true);
-        return if agreed { Ok(()) } else { Err(TryEnd::Failed(Failure::Malformed)) };
+        return if agreed {
+            Ok(())
+        } else {
+            Err(TryEnd::Failed(Failure::Malformed))
+        };
     }
     let failure = if head.headers.contains_key(&OVERLOADED) {
         Failure::Overloaded
@@ -52,28 +65,51 @@ pub(super) fn prepare(session: &ServerSession, request: &Request, head: &mut Res
     let asked = session.req_header();
     frame(head, &asked.method, asked.version);
     let _ = head.append_header(VIA, request.plan.identity.pseudonym.value(received).clone());
+    if let Some(report) = &request.report {
+        let _ = head.insert_header(REGION_LOAD, report.clone());
+    }
     if !request.rule.response_edits.is_empty() {
         request.rule.response_edits.apply(&mut EditResponse(head));
     }
 }
 
+/// Takes in the report that a regional replica sent along; one that names another region is not believed.
+fn take_report(request: &Request, report: &HeaderValue) {
+    let (Action::Regions(route), Some((index, _))) = (&request.rule.action, request.tries.region)
+    else {
+        return;
+    };
+    let report = report
+        .to_str()
+        .ok()
+        .and_then(|text| RegionReport::from_compact(text).ok());
+    if let (Some(region), Some(report)) = (route.set.regions.get(index), report)
+        && report.region == region.name
+    {
+        region.record(report, clock::now());
+    }
+}
+
+/// Takes out what ends at this hop, and what tiers tell each other.
 fn strip(head: &mut ResponseHeader, upgraded: bool) {
     let named = head.headers.get(CONNECTION).cloned();
-    let names = named.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
-    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        if !(upgraded && name.eq_ignore_ascii_case("upgrade")) {
-            head.remove_header(name);
-        }
-    }
-    for name in &HOP_BY_HOP {
-        let kept = upgraded && (*name == UPGRADE || *name == CONNECTION);
-        if !kept && head.headers.contains_key(name) {
-            head.remove_header(name);
-        }
-    }
-    let internal: Vec<HeaderName> =
-        head.headers.keys().filter(|name| name.as_str().starts_with("x-lb-")).cloned().collect();
-    for name in internal {
+    let listed = named
+        .as_ref()
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let ends_here = |name: &HeaderName| {
+        let hop = HOP_BY_HOP.contains(name)
+            || name.as_str().starts_with("x-lb-")
+            || names(listed).any(|n| n.eq_ignore_ascii_case(name.as_str()));
+        hop && !(upgraded && (*name == UPGRADE || *name == CONNECTION))
+    };
+    let ended: Vec<HeaderName> = head
+        .headers
+        .keys()
+        .filter(|name| ends_here(name))
+        .cloned()
+        .collect();
+    for name in ended {
         head.remove_header(&name);
     }
 }

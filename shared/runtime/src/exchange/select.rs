@@ -25,7 +25,7 @@ impl Request {
     }
 
     fn select_in(&mut self, pool: Arc<Pool>) -> Option<Arc<Endpoint>> {
-        let (now, tried) = (clock::now(), &self.tries.endpoints);
+        let (now, tried) = (self.now, &self.tries.endpoints);
         let picked = clock::with_rng(|rng| pool.pick(self.hash_key, tried, now, rng));
         self.tries.pool = Some(pool);
         picked
@@ -56,7 +56,10 @@ impl Request {
 
     /// The hash that sticky policies choose by: a header, a cookie, the path, else the client's address.
     pub(super) fn hash(&self, on: &HashOn, head: &RequestHeader) -> u64 {
-        let header = on.header.as_ref().and_then(|name| head.headers.get(name.as_str()));
+        let header = on
+            .header
+            .as_ref()
+            .and_then(|name| head.headers.get(name.as_str()));
         if let Some(value) = header {
             return stable_hash(value.as_bytes());
         }

@@ -3,7 +3,6 @@
 use super::pump::{Pump, TryEnd, failure_of};
 use super::request::Request;
 use super::upstream_head;
-use crate::clock;
 use crate::listen::Connection;
 use crate::plan::Action;
 use crate::upstream::Endpoint;
@@ -23,9 +22,14 @@ pub(super) async fn run(
     request: &mut Request,
 ) -> TryEnd {
     prepare(session, request);
+    if request.trusted {
+        request.report = worker.shared.reporter.due(&worker.shared, request.started);
+    }
     let mut last = TryEnd::Refused(Reason::NoEndpoint);
     loop {
-        let Some(endpoint) = request.select() else { return last };
+        let Some(endpoint) = request.select() else {
+            return last;
+        };
         let end = attempt(worker, session, connection, request, &endpoint).await;
         let pause = match end {
             TryEnd::Retry(pause) => pause,
@@ -43,6 +47,7 @@ pub(super) async fn run(
         };
         if !pause.is_zero() {
             pingora_timeout::sleep(pause).await;
+            request.tick();
         }
     }
 }
@@ -55,7 +60,7 @@ fn prepare(session: &mut ServerSession, request: &mut Request) {
             .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
     request.body.complete = session.is_body_empty();
     let rule = request.rule.clone();
-    rule.budget.deposit(clock::now());
+    rule.budget.deposit(request.now);
     if let Action::Pool(pool) = &rule.action
         && pool.spec.policy.needs_key()
     {
@@ -72,9 +77,12 @@ async fn attempt(
     endpoint: &Arc<Endpoint>,
 ) -> TryEnd {
     let _in_flight = endpoint.load.begin();
-    let began = clock::now();
+    let began = request.now;
     let upstream = connect(worker, request, endpoint).await;
-    let connected = clock::now();
+    let connected = match &upstream {
+        Ok((_, true)) => began,
+        _ => request.tick(),
+    };
     let (mut upstream, reused) = match upstream {
         Ok(upstream) => upstream,
         Err(failure) => return TryEnd::Failed(failure),
@@ -84,7 +92,7 @@ async fn attempt(
         Ok(()) => Pump::new(session, &mut upstream, request).run().await,
         Err(end) => end,
     };
-    let now = clock::now();
+    let now = request.tick();
     request.times.upstream += now.since(connected);
     match end {
         TryEnd::Complete { reusable, .. } => {
@@ -125,7 +133,7 @@ async fn send_head(
         log::debug!("building a request's head: {error}");
         TryEnd::Refused(Reason::BadRequest)
     })?;
-    request.times.sent = clock::now();
+    request.times.sent = request.now;
     let sent = match upstream {
         Upstream::H2(h2) => {
             let ends = request.body.complete && request.body.size() == 0;
@@ -148,7 +156,10 @@ async fn settle(worker: &Worker, endpoint: &Endpoint, mut upstream: Upstream, re
         _ => return drop_upstream(upstream),
     }
     let idle = endpoint.peer.options.idle_timeout;
-    worker.connector.release_http_session(upstream, &endpoint.peer, idle).await;
+    worker
+        .connector
+        .release_http_session(upstream, &endpoint.peer, idle)
+        .await;
 }
 
 /// Gives a response up: an HTTP/1 connection is closed, an HTTP/2 stream is reset.

@@ -7,6 +7,7 @@ use crate::listen::Connection;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
+use http::uri::Authority;
 use http::{HeaderValue, Version};
 use lb_core::http::forward::{Traceparent, append_forwarded_for, is_forwarding_name};
 use lb_core::http::tier::{ATTEMPT, Attempt, DEADLINE, Deadline, PRIORITY, Priority};
@@ -21,6 +22,9 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Fields that this hop adds, so that the table of fields need not grow.
+const ADDED: usize = 8;
 
 /// Fields of one connection only (RFC 9110 §7.6.1), beside those that `Connection` names.
 pub(super) const HOP_BY_HOP: [HeaderName; 7] = [
@@ -41,10 +45,14 @@ pub(super) fn build(
     h2: bool,
 ) -> Result<Box<RequestHeader>> {
     let has_body = !session.is_body_empty();
-    let mut head = session.req_header().clone();
-    let received = head.version;
-    let wants_trailers = head.headers.get(TE).is_some_and(|te| te.as_bytes() == b"trailers");
-    strip(&mut head, request.trusted);
+    let asked = session.req_header();
+    let received = asked.version;
+    let wants_trailers = asked
+        .headers
+        .get(TE)
+        .is_some_and(|te| te.as_bytes() == b"trailers");
+    let authority = asked.uri.authority().cloned();
+    let mut head = copy(asked, request.trusted)?;
     frame(&mut head, has_body, h2)?;
     if request.is_upgrade {
         head.insert_header(CONNECTION, "upgrade")?;
@@ -53,7 +61,7 @@ pub(super) fn build(
     if h2 && wants_trailers {
         head.insert_header(TE, "trailers")?;
     }
-    target(&mut head, request, h2)?;
+    target(&mut head, authority, request, h2)?;
     forward(&mut head, connection, request, received)?;
     if !request.rule.request_edits.is_empty() {
         request.rule.request_edits.apply(&mut Edit(&mut head));
@@ -61,26 +69,30 @@ pub(super) fn build(
     Ok(Box::new(head))
 }
 
-/// Takes out what ends at this hop, and what an untrusted peer must not claim.
-fn strip(head: &mut RequestHeader, trusted: bool) {
-    if let Some(named) = head.headers.get(CONNECTION).cloned() {
-        let names = named.to_str().unwrap_or_default().split(',').map(str::trim);
-        for name in names.filter(|name| !name.is_empty()) {
-            head.remove_header(name);
+/// Copies the head without what ends at this hop, and without what an untrusted peer must not claim.
+/// Names go on in lower case, as in HTTP/2 (and as Envoy and HAProxy write them).
+fn copy(from: &RequestHeader, trusted: bool) -> Result<RequestHeader> {
+    let room = from.headers.len() + ADDED;
+    let mut head = RequestHeader::build_no_case(from.method.clone(), from.raw_path(), Some(room))?;
+    let named = from
+        .headers
+        .get(CONNECTION)
+        .and_then(|value| value.to_str().ok());
+    for (name, value) in &from.headers {
+        let ends_here = HOP_BY_HOP.contains(name)
+            || named.is_some_and(|list| names(list).any(|n| n.eq_ignore_ascii_case(name.as_str())));
+        if !ends_here && (trusted || !is_forwarding_name(name.as_str())) {
+            head.append_header(name.clone(), value.clone())?;
         }
     }
-    for name in &HOP_BY_HOP {
-        if head.headers.contains_key(name) {
-            head.remove_header(name);
-        }
-    }
-    if !trusted {
-        let claims: Vec<HeaderName> =
-            head.headers.keys().filter(|name| is_forwarding_name(name.as_str())).cloned().collect();
-        for name in claims {
-            head.remove_header(&name);
-        }
-    }
+    Ok(head)
+}
+
+/// The names in a `Connection` field.
+pub(super) fn names(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
 }
 
 /// Frames the body for the endpoint's version.
@@ -94,9 +106,13 @@ fn frame(head: &mut RequestHeader, has_body: bool, h2: bool) -> Result<()> {
 }
 
 /// Host and target: in origin form for HTTP/1, rewritten as the route says.
-fn target(head: &mut RequestHeader, request: &Request, h2: bool) -> Result<()> {
+fn target(
+    head: &mut RequestHeader,
+    authority: Option<Authority>,
+    request: &Request,
+    h2: bool,
+) -> Result<()> {
     let rule = &request.rule;
-    let authority = head.uri.authority().cloned();
     if let Some(authority) = &authority
         && let Ok(value) = HeaderValue::try_from(authority.as_str())
     {
@@ -108,15 +124,25 @@ fn target(head: &mut RequestHeader, request: &Request, h2: bool) -> Result<()> {
         }
         head.insert_header(HOST, host.clone())?;
     }
-    let current = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let rewritten = rule.rewrite.as_ref().and_then(|rewrite| rewrite.apply(current));
+    let current = head
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    let rewritten = rule
+        .rewrite
+        .as_ref()
+        .and_then(|rewrite| rewrite.apply(current));
     if authority.is_some() || rewritten.is_some() {
         let target = rewritten.unwrap_or_else(|| current.to_owned());
         if let Ok(uri) = http::Uri::try_from(target) {
             head.set_uri(uri);
         }
     }
-    head.set_version(if h2 { Version::HTTP_2 } else { Version::HTTP_11 });
+    head.set_version(if h2 {
+        Version::HTTP_2
+    } else {
+        Version::HTTP_11
+    });
     Ok(())
 }
 
@@ -131,13 +157,15 @@ fn forward(
     let chain = append_forwarded_for(chain, connection.peer.ip());
     head.insert_header(FORWARDED_FOR, chain)?;
     if !head.headers.contains_key(&FORWARDED_PROTO) {
-        head.insert_header(FORWARDED_PROTO, if connection.tls { "https" } else { "http" })?;
+        head.insert_header(
+            FORWARDED_PROTO,
+            if connection.tls { "https" } else { "http" },
+        )?;
     }
     head.append_header(VIA, request.plan.identity.pseudonym.value(received).clone())?;
     head.insert_header(REQUEST_ID, request.id.clone())?;
-    let (trace, kept) = clock::with_rng(|rng| {
-        Traceparent::next_hop(head.headers.get(&TRACEPARENT), false, rng)
-    });
+    let (trace, kept) =
+        clock::with_rng(|rng| Traceparent::next_hop(head.headers.get(&TRACEPARENT), false, rng));
     head.insert_header(TRACEPARENT, trace.to_value())?;
     if !kept {
         head.remove_header(&TRACESTATE);

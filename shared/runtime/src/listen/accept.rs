@@ -93,7 +93,9 @@ pub(crate) async fn run(worker: Arc<Worker>, listener: BoundListener) {
     let entry = Entry {
         h1: listener.h1,
         h2c: listener.h2c,
-        acceptor: listener.tls.map(|tls| TlsAcceptor::from(tls.config.clone())),
+        acceptor: listener
+            .tls
+            .map(|tls| TlsAcceptor::from(tls.config.clone())),
     };
     let mut closing = worker.shared.lifecycle.closing();
     loop {
@@ -118,10 +120,18 @@ fn admit(worker: &Arc<Worker>, entry: &Entry, stream: TcpStream, peer: SocketAdd
     let shared = &worker.shared;
     let plan = shared.plan.load();
     let ip = peer.ip().to_canonical();
-    let place = match shared.caps.admit(ip, plan.trust.is_trusted(ip), &plan.limits) {
+    let place = match shared
+        .caps
+        .admit(ip, plan.trust.is_trusted(ip), &plan.limits)
+    {
         Ok(place) => place,
         Err(full) => {
-            shared.metrics.families.connections_refused.with_label_values(&[full.label()]).inc();
+            shared
+                .metrics
+                .families
+                .connections_refused
+                .with_label_values(&[full.label()])
+                .inc();
             return;
         }
     };
@@ -138,7 +148,14 @@ async fn serve(
 ) {
     let Some(acceptor) = entry.acceptor else {
         let connection = Connection { peer, tls: false };
-        return h1::serve(&worker, ClientIo::plain(stream), connection, entry.h1, entry.h2c).await;
+        return h1::serve(
+            &worker,
+            ClientIo::plain(stream),
+            connection,
+            entry.h1,
+            entry.h2c,
+        )
+        .await;
     };
     let limit = worker.shared.plan.load().limits.tls_handshake_timeout.get();
     match tokio::time::timeout(limit, acceptor.accept(stream)).await {
@@ -147,7 +164,7 @@ async fn serve(
             let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let io = ClientIo::tls(stream);
             if is_h2 {
-                h2::serve(&worker, io, connection).await;
+                Box::pin(h2::serve(&worker, io, connection)).await;
             } else {
                 h1::serve(&worker, io, connection, entry.h1, false).await;
             }
@@ -159,7 +176,11 @@ async fn serve(
 
 fn open(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if share {
         socket.set_reuse_port(true)?;
@@ -172,7 +193,9 @@ fn open(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => ": another process serves there; stop it or choose another port",
+        io::ErrorKind::AddrInUse => {
+            ": another process serves there; stop it or choose another port"
+        }
         io::ErrorKind::PermissionDenied => {
             ": ports below 1024 need CAP_NET_BIND_SERVICE; grant it or choose a higher port"
         }

@@ -51,7 +51,10 @@ impl Caps {
             self.open.fetch_sub(1, Relaxed);
             return Err(Full::All);
         }
-        let mut place = Place { caps: self.clone(), client: None };
+        let mut place = Place {
+            caps: self.clone(),
+            client: None,
+        };
         if limits.max_connections_per_client > 0 && !exempt {
             let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
             let count = clients.entry(client).or_default();
@@ -81,7 +84,11 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.caps.open.fetch_sub(1, Relaxed);
         let Some(client) = self.client else { return };
-        let mut clients = self.caps.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self
+            .caps
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = clients.get_mut(&client) {
             *count -= 1;
             if *count == 0 {
@@ -98,8 +105,11 @@ mod tests {
     #[test]
     fn places_come_back_and_the_table_empties() {
         let caps = Arc::new(Caps::default());
-        let limits =
-            Limits { max_connections: 3, max_connections_per_client: 2, ..Limits::default() };
+        let limits = Limits {
+            max_connections: 3,
+            max_connections_per_client: 2,
+            ..Limits::default()
+        };
         let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
         let first = caps.admit(a, false, &limits).unwrap();
         let second = caps.admit(a, false, &limits).unwrap();
@@ -115,7 +125,10 @@ mod tests {
     #[test]
     fn trusted_proxies_have_no_limit_of_their_own() {
         let caps = Arc::new(Caps::default());
-        let limits = Limits { max_connections_per_client: 1, ..Limits::default() };
+        let limits = Limits {
+            max_connections_per_client: 1,
+            ..Limits::default()
+        };
         let proxy = IpAddr::from([10, 0, 0, 1]);
         let places: Vec<_> = (0..5).map(|_| caps.admit(proxy, true, &limits)).collect();
         assert!(places.iter().all(Result::is_ok));

@@ -15,6 +15,7 @@ use lb_core::http::head::{HeadFault, HeadInfo, HeadLimits, check_head, find_head
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -46,24 +47,35 @@ pub(super) async fn serve(
     let mut io = Box::new(io);
     let mut buffer = BytesMut::new();
     let mut served = 0u32;
+    // Waits for the connection's whole life: to register anew for each request would cost each request.
+    let mut leaving = worker.shared.lifecycle.leaving();
+    let mut leaving = std::pin::pin!(leaving.reached());
     loop {
         let plan = worker.shared.plan.load_full();
         let limits = &plan.limits;
-        let start = read_head(worker, &mut io, &mut buffer, limits, h2c && served == 0).await;
+        let start = read_head(
+            leaving.as_mut(),
+            &mut io,
+            &mut buffer,
+            limits,
+            h2c && served == 0,
+        )
+        .await;
         match start {
             Ok(Start::Head(info)) if h1 => {
                 served = served.saturating_add(1);
                 let last = limits.keepalive_requests > 0 && served >= limits.keepalive_requests;
                 let keep = info.is_persistent() && !last && !worker.shared.lifecycle.is_leaving();
                 let head = std::mem::take(&mut buffer);
-                match request(worker, io, connection, head, keep, limits).await {
+                // Boxed, so that a connection that is idle does not hold the room of a request.
+                match Box::pin(request(worker, io, connection, head, keep, limits)).await {
                     Some((next, rest)) => (io, buffer) = (next, rest),
                     None => return,
                 }
             }
             Ok(Start::Preface) => {
                 io.unread(buffer.freeze());
-                return h2::serve(worker, *io, connection).await;
+                return Box::pin(h2::serve(worker, *io, connection)).await;
             }
             Ok(Start::Fault(fault)) => {
                 worker.shared.metrics.reject_as(fault.label());
@@ -80,7 +92,7 @@ pub(super) async fn serve(
 
 /// Reads up to the end of a head. `buffer` may hold the start of it already.
 async fn read_head(
-    worker: &Worker,
+    leaving: Pin<&mut impl Future<Output = ()>>,
     io: &mut ClientIo,
     buffer: &mut BytesMut,
     limits: &Limits,
@@ -88,12 +100,11 @@ async fn read_head(
 ) -> io::Result<Start> {
     if buffer.is_empty() {
         buffer.reserve(HEAD_BUFFER);
-        let mut leaving = worker.shared.lifecycle.leaving();
         let first = pingora_timeout::timeout(limits.keepalive_timeout.get(), io.read_buf(buffer));
         let read = tokio::select! {
             biased;
             read = first => read,
-            () = leaving.reached() => return Ok(Start::Gone),
+            () = leaving => return Ok(Start::Gone),
         };
         match read {
             Ok(Ok(count)) if count > 0 => {}
@@ -181,7 +192,9 @@ async fn request(
     if !keep {
         session.set_keepalive(None);
     }
-    let session = exchange::serve(worker, session, connection).await?;
+    if !exchange::serve(worker, &mut session, connection).await {
+        return None;
+    }
     let (stream, rest) = session.finish().await.ok().flatten()?.into_parts();
     let io = stream.into_any().downcast::<ClientIo>().ok()?;
     Some((io, rest.unwrap_or_default()))

@@ -64,7 +64,13 @@ pub(super) async fn serve(worker: &Worker, io: ClientIo, connection: Connection)
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
                 running.fetch_add(1, Relaxed);
-                spawn(worker, session, connection, Running(running.clone()), &limits);
+                spawn(
+                    worker,
+                    session,
+                    connection,
+                    Running(running.clone()),
+                    &limits,
+                );
             }
             Ok(Some(H2Accept::Rejected)) if rejected < MAX_REJECTED => rejected += 1,
             _ => return,
@@ -74,7 +80,8 @@ pub(super) async fn serve(worker: &Worker, io: ClientIo, connection: Connection)
 
 async fn say_goodbye(mut h2: Inner) {
     h2.graceful_shutdown();
-    let rest = async { while let Ok(Some(_)) = H2Session::from_h2_conn(&mut h2, digest()).await {} };
+    let rest =
+        async { while let Ok(Some(_)) = H2Session::from_h2_conn(&mut h2, digest()).await {} };
     let _ = tokio::time::timeout(HANDSHAKE, rest).await;
 }
 
@@ -85,7 +92,9 @@ fn spawn(
     running: Running,
     limits: &Limits,
 ) {
-    let Some(worker) = worker.handle() else { return };
+    let Some(worker) = worker.handle() else {
+        return;
+    };
     let write_timeout = limits.write_timeout.get();
     let head_limits = head_limits(limits);
     tokio::spawn(async move {
@@ -98,7 +107,7 @@ fn spawn(
             let _ = session.respond_error(fault.status()).await;
             return;
         }
-        if let Some(session) = exchange::serve(&worker, session, connection).await {
+        if exchange::serve(&worker, &mut session, connection).await {
             let _ = session.finish().await;
         }
     });

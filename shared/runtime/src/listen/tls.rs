@@ -63,7 +63,9 @@ impl TlsListener {
     /// # Errors
     /// The first file that can't be used.
     pub fn new(tls: &ListenerTls, protocols: &[Protocol], base: &Path) -> Result<Self, TlsError> {
-        let store = Arc::new(Store { certificates: ArcSwap::from_pointee(read_all(tls, base)?) });
+        let store = Arc::new(Store {
+            certificates: ArcSwap::from_pointee(read_all(tls, base)?),
+        });
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&version::TLS13, &version::TLS12])
@@ -86,7 +88,10 @@ impl TlsListener {
         if protocols.contains(&Protocol::Http1) {
             config.alpn_protocols.push(b"http/1.1".to_vec());
         }
-        Ok(Self { config: Arc::new(config), store })
+        Ok(Self {
+            config: Arc::new(config),
+            store,
+        })
     }
 
     /// Reads the certificates again and serves them from the next handshake on.
@@ -94,7 +99,9 @@ impl TlsListener {
     /// # Errors
     /// The first file that can't be used; the certificates that were there go on serving.
     pub fn reload(&self, tls: &ListenerTls, base: &Path) -> Result<(), TlsError> {
-        self.store.certificates.store(Arc::new(read_all(tls, base)?));
+        self.store
+            .certificates
+            .store(Arc::new(read_all(tls, base)?));
         Ok(())
     }
 
@@ -110,7 +117,9 @@ impl TlsListener {
 impl ResolvesServerCert for Store {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let certificates = self.certificates.load();
-        let Some(name) = hello.server_name() else { return Some(certificates.first.clone()) };
+        let Some(name) = hello.server_name() else {
+            return Some(certificates.first.clone());
+        };
         let name = name.to_ascii_lowercase();
         let by_wildcard = || {
             let (_, parent) = name.split_once('.')?;
@@ -137,7 +146,11 @@ fn read_all(tls: &ListenerTls, base: &Path) -> Result<Certificates, TlsError> {
         first.get_or_insert(key);
     }
     let first = first.ok_or_else(|| TlsError::Setup("no certificate is given".to_owned()))?;
-    Ok(Certificates { by_name, first, expiries })
+    Ok(Certificates {
+        by_name,
+        first,
+        expiries,
+    })
 }
 
 fn certified(
@@ -148,18 +161,28 @@ fn certified(
     let pem = read(key_path)?;
     let key: PrivateKeyDer<'static> = rustls_pemfile::private_key(&mut pem.as_slice())
         .map_err(|error| content(key_path, error))?
-        .ok_or_else(|| content(key_path, "no private key: expected PKCS#8, PKCS#1 or SEC1 in PEM"))?;
+        .ok_or_else(|| {
+            content(
+                key_path,
+                "no private key: expected PKCS#8, PKCS#1 or SEC1 in PEM",
+            )
+        })?;
     let signer = ring::sign::any_supported_type(&key).map_err(|error| content(key_path, error))?;
     let certified = CertifiedKey::new(chain, signer);
     certified.keys_match().map_err(|error| {
-        content(key_path, format!("not the key of {} ({error})", path.display()))
+        content(
+            key_path,
+            format!("not the key of {} ({error})", path.display()),
+        )
     })?;
     Ok(certified)
 }
 
 /// The DNS names of a leaf certificate and when it expires.
 fn names_of(path: &Path, chain: &[CertificateDer<'_>]) -> Result<(Vec<String>, i64), TlsError> {
-    let leaf = chain.first().ok_or_else(|| content(path, "no certificate in it"))?;
+    let leaf = chain
+        .first()
+        .ok_or_else(|| content(path, "no certificate in it"))?;
     let (_, leaf) =
         x509_parser::parse_x509_certificate(leaf).map_err(|error| content(path, error))?;
     let mut names = Vec::new();
@@ -176,7 +199,9 @@ fn names_of(path: &Path, chain: &[CertificateDer<'_>]) -> Result<(Vec<String>, i
 fn read_roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in read_chain(path)? {
-        roots.add(certificate).map_err(|error| content(path, error))?;
+        roots
+            .add(certificate)
+            .map_err(|error| content(path, error))?;
     }
     Ok(roots)
 }
@@ -193,9 +218,15 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    std::fs::read(path).map_err(|source| TlsError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn content(path: &Path, reason: impl ToString) -> TlsError {
-    TlsError::Content { path: path.to_owned(), reason: reason.to_string() }
+    TlsError::Content {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
 }

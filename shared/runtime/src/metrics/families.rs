@@ -6,11 +6,14 @@ use prometheus::{
 };
 
 /// Upper bounds of request and upstream durations, in seconds.
-const DURATION: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const DURATION: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 
 /// Upper bounds of the proxy's own share, in seconds.
-const OVERHEAD: &[f64] = &[0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1];
+const OVERHEAD: &[f64] = &[
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1,
+];
 
 macro_rules! families {
     ($($(#[$doc:meta])* $field:ident: $kind:ident($name:literal, $help:literal $(, $arg:expr)*);)+) => {
@@ -70,7 +73,10 @@ families! {
     build_info: IntGaugeVec("build_info", "1, with the version as a label.", &["version"]);
 }
 
-#[expect(non_snake_case, reason = "named after the types that they build, for the macro above")]
+#[expect(
+    non_snake_case,
+    reason = "named after the types that they build, for the macro above"
+)]
 mod build {
     use super::*;
 
@@ -104,6 +110,9 @@ mod build {
         labels: &[&str],
         buckets: &[f64],
     ) -> Result<HistogramVec> {
-        HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)
+        HistogramVec::new(
+            HistogramOpts::new(name, help).buckets(buckets.to_vec()),
+            labels,
+        )
     }
 }

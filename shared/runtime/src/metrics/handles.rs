@@ -12,8 +12,9 @@ const CODES: &[u16] = &[
     101, 200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 408, 409,
     410, 412, 413, 414, 415, 416, 421, 422, 425, 429, 431, 499, 500, 501, 502, 503, 504, 505, 508,
 ];
-const METHODS: &[&str] =
-    &["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "OTHER"];
+const METHODS: &[&str] = &[
+    "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "OTHER",
+];
 const CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx", "failed"];
 
 /// A route's handles.
@@ -62,7 +63,11 @@ impl RouteMetrics {
     pub fn new(families: &Families, route: &str, pool: &str) -> Self {
         let durations = CLASSES
             .iter()
-            .map(|class| families.request_duration.with_label_values(&[route, pool, class]))
+            .map(|class| {
+                families
+                    .request_duration
+                    .with_label_values(&[route, pool, class])
+            })
             .collect();
         Self {
             families: families.clone(),
@@ -79,8 +84,13 @@ impl RouteMetrics {
 
     /// Counts an answered request. `own` is the proxy's share of `total`.
     pub fn record(&self, status: u16, method: &str, total: Duration, own: Duration) {
-        let code = CODES.binary_search(&status).unwrap_or(CODES.len() + class_index(status));
-        let method = METHODS.iter().position(|m| *m == method).unwrap_or(METHODS.len() - 1);
+        let code = CODES
+            .binary_search(&status)
+            .unwrap_or(CODES.len() + class_index(status));
+        let method = METHODS
+            .iter()
+            .position(|m| *m == method)
+            .unwrap_or(METHODS.len() - 1);
         if let Some(cell) = self.requests.get(code * METHODS.len() + method) {
             cell.get_or_init(|| self.resolve(code, method)).inc();
         }
@@ -104,16 +114,26 @@ impl RouteMetrics {
     /// Requests so far.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.requests.iter().filter_map(OnceLock::get).map(IntCounter::get).sum()
+        self.requests
+            .iter()
+            .filter_map(OnceLock::get)
+            .map(IntCounter::get)
+            .sum()
     }
 
     fn resolve(&self, code: usize, method: usize) -> IntCounter {
         let code = match CODES.get(code) {
             Some(code) => code.to_string(),
-            None => CLASSES.get(code - CODES.len()).copied().unwrap_or("failed").to_owned(),
+            None => CLASSES
+                .get(code - CODES.len())
+                .copied()
+                .unwrap_or("failed")
+                .to_owned(),
         };
         let method = METHODS.get(method).copied().unwrap_or("OTHER");
-        self.families.requests.with_label_values(&[&self.route, &self.pool, &code, method])
+        self.families
+            .requests
+            .with_label_values(&[&self.route, &self.pool, &code, method])
     }
 }
 
@@ -127,19 +147,25 @@ impl PoolMetrics {
             Failure::Connect,
             Failure::NotProcessed,
             Failure::Reset,
+            Failure::Stale,
             Failure::FirstByteTimeout,
             Failure::Malformed,
             Failure::Status(0),
             Failure::Overloaded,
         ]
         .map(|failure| {
-            (failure.label(), families.retries.with_label_values(&[pool, failure.label()]))
+            (
+                failure.label(),
+                families.retries.with_label_values(&[pool, failure.label()]),
+            )
         });
         Self {
             inflight: families.inflight.with_label_values(&[pool]),
             duration: families.upstream_duration.with_label_values(&[pool]),
             connect: families.upstream_connect.with_label_values(&[pool]),
-            ejections: families.ejections.with_label_values(&[pool, "consecutive_errors"]),
+            ejections: families
+                .ejections
+                .with_label_values(&[pool, "consecutive_errors"]),
             budget_exhausted: families.retry_budget_exhausted.with_label_values(&[pool]),
             healthy_ratio: families.pool_healthy_ratio.with_label_values(&[pool]),
             panic: families.pool_panic.with_label_values(&[pool]),
@@ -155,7 +181,10 @@ impl PoolMetrics {
 
     /// Counts a retry after `failure`.
     pub fn retry(&self, failure: Failure) {
-        if let Some((_, counter)) = self.retries.iter().find(|(label, _)| *label == failure.label())
+        if let Some((_, counter)) = self
+            .retries
+            .iter()
+            .find(|(label, _)| *label == failure.label())
         {
             counter.inc();
         }
@@ -170,7 +199,11 @@ impl EndpointMetrics {
     pub fn new(families: &Families, pool: &str, server: &str) -> Self {
         let classes = CLASSES
             .iter()
-            .map(|class| families.upstream_requests.with_label_values(&[pool, server, class]))
+            .map(|class| {
+                families
+                    .upstream_requests
+                    .with_label_values(&[pool, server, class])
+            })
             .collect();
         Self { classes }
     }

@@ -38,12 +38,20 @@ impl Metrics {
         }
         let registry = Registry::new_custom(Some("lb".to_owned()), Some(labels))?;
         let families = Families::register(&registry)?;
-        families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        families
+            .build_info
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
         let rejected = Reason::all()
             .iter()
             .map(|reason| families.rejected.with_label_values(&[reason.label()]))
             .collect();
-        Ok(Self { registry, process: Registry::new(), families, rejected })
+        Ok(Self {
+            registry,
+            process: Registry::new(),
+            families,
+            rejected,
+        })
     }
 
     /// Counts a request that ended for `reason`.

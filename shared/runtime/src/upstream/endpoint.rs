@@ -14,8 +14,8 @@ use lb_core::outlier::consecutive::{ConsecutiveErrors, Eject, Ejector};
 use lb_core::time::Instant;
 use pingora_core::upstreams::peer::HttpPeer;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What makes an endpoint the same across reloads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -148,13 +148,19 @@ impl Endpoint {
 
     /// Remembers a probe's outcome, for the status.
     pub fn set_last_check(&self, snapshot: CheckSnapshot) {
-        *self.last_check.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
+        *self
+            .last_check
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
     }
 
     /// The last probe's outcome.
     #[must_use]
     pub fn last_check(&self) -> Option<CheckSnapshot> {
-        *self.last_check.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .last_check
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a try and whether it failed.

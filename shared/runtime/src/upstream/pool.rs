@@ -96,7 +96,8 @@ impl Pool {
 
     /// Changes the members. Control thread only.
     pub fn replace(&self, members: Vec<Member>, now: Instant) {
-        self.view.store(Arc::new(PoolView::new(&self.spec, members, now)));
+        self.view
+            .store(Arc::new(PoolView::new(&self.spec, members, now)));
         self.export();
     }
 
@@ -168,7 +169,11 @@ impl PoolView {
         };
         let total = weight_of(&|_| true);
         let good = weight_of(&|member| member.is_routable(now));
-        let healthy_share = if total == 0 { 0.0 } else { good as f64 / total as f64 };
+        let healthy_share = if total == 0 {
+            0.0
+        } else {
+            good as f64 / total as f64
+        };
         let panic = total > 0 && healthy_share < spec.panic_threshold;
         // What nobody has judged yet is better than nothing: a process that starts beside the
         // endpoints it probes would else refuse everything until its second round of probes.
@@ -178,10 +183,23 @@ impl PoolView {
             .filter(|member| member.weight.is_some())
             .filter(|member| panic || member.is_routable(now) || hopeful(member))
             .collect();
-        let candidates = chosen.iter().filter_map(|member| member.candidate()).collect();
-        let routable = chosen.iter().map(|member| member.endpoint.clone()).collect();
+        let candidates = chosen
+            .iter()
+            .filter_map(|member| member.candidate())
+            .collect();
+        let routable = chosen
+            .iter()
+            .map(|member| member.endpoint.clone())
+            .collect();
         let balancer = Balancer::new(spec.policy, candidates);
-        Self { members, panic, healthy_share, built: now, routable, balancer }
+        Self {
+            members,
+            panic,
+            healthy_share,
+            built: now,
+            routable,
+            balancer,
+        }
     }
 
     /// How many endpoints new requests are spread over.

@@ -4,8 +4,8 @@ use super::{Pool, PoolView};
 use arc_swap::ArcSwap;
 use lb_core::config::model::{Location, RegionOrder};
 use lb_core::name::{RegionName, ReplicaName};
-use lb_core::region::{Candidate, Condition, Picked, Ranking};
 use lb_core::region::report::{Received, RegionReport, RegionSummary, merge};
+use lb_core::region::{Candidate, Condition, Picked, Ranking};
 use lb_core::time::Instant;
 use rand::Rng;
 use std::collections::HashMap;
@@ -91,8 +91,9 @@ impl RegionEntry {
     /// that of its servers as the replicas report it. A missing report is not zero: it says nothing.
     #[must_use]
     pub fn healthy_share(&self, view: &PoolView, now: Instant) -> f64 {
-        let servers =
-            self.summary(now).map_or(1.0, |summary| summary.healthy_weight_fraction.get());
+        let servers = self
+            .summary(now)
+            .map_or(1.0, |summary| summary.healthy_weight_fraction.get());
         let replicas = if view.panic { 0.0 } else { view.healthy_share };
         // One healthy replica of two is enough to carry a region; none is not.
         let reachable = if replicas > 0.0 { 1.0 } else { 0.0 };
@@ -123,7 +124,11 @@ impl RegionSet {
     /// A set of regions.
     #[must_use]
     pub fn new(regions: Vec<RegionEntry>, now: Instant) -> Self {
-        let set = Self { regions, view: ArcSwap::default(), generation: AtomicU64::new(0) };
+        let set = Self {
+            regions,
+            view: ArcSwap::default(),
+            generation: AtomicU64::new(0),
+        };
         set.refresh(now);
         set
     }
@@ -136,9 +141,16 @@ impl RegionSet {
 
     /// Judges all regions again. Control thread only.
     pub fn refresh(&self, now: Instant) {
-        let candidates = self.regions.iter().map(|region| region.candidate(now)).collect();
+        let candidates = self
+            .regions
+            .iter()
+            .map(|region| region.candidate(now))
+            .collect();
         let generation = self.generation.fetch_add(1, Relaxed) + 1;
-        self.view.store(Arc::new(RegionView { generation, candidates }));
+        self.view.store(Arc::new(RegionView {
+            generation,
+            candidates,
+        }));
     }
 }
 
@@ -148,9 +160,17 @@ impl RegionRoute {
     /// A route over `set`; an empty `allowed` means all of it.
     #[must_use]
     pub fn new(set: Arc<RegionSet>, order: RegionOrder, allowed: &[RegionName]) -> Self {
-        let allowed =
-            set.regions.iter().map(|r| allowed.is_empty() || allowed.contains(&r.name)).collect();
-        Self { set, order, allowed, ranking: ArcSwap::from_pointee((0, Ranking::default())) }
+        let allowed = set
+            .regions
+            .iter()
+            .map(|r| allowed.is_empty() || allowed.contains(&r.name))
+            .collect();
+        Self {
+            set,
+            order,
+            allowed,
+            ranking: ArcSwap::from_pointee((0, Ranking::default())),
+        }
     }
 
     /// Chooses a region that is not `tried`.
@@ -164,7 +184,7 @@ impl RegionRoute {
         if self.order == RegionOrder::Geo {
             return self.rank(&view, client).pick(&view.candidates, tried, rng);
         }
-                let cached = self.ranking.load();
+        let cached = self.ranking.load();
         if cached.0 == view.generation {
             return cached.1.pick(&view.candidates, tried, rng);
         }

@@ -3,8 +3,8 @@
 use lb_core::config::model::{UpstreamHttp, UpstreamTls};
 use pingora_core::protocols::ALPN;
 use pingora_core::protocols::tls::CaType;
-use pingora_core::utils::tls::{WrappedX509, parse_x509};
 use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::utils::tls::{WrappedX509, parse_x509};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,13 +43,20 @@ impl Target {
         base: &Path,
     ) -> Result<Self, String> {
         let tls = tls.map(|tls| TlsTarget::new(tls, base)).transpose()?;
-        Ok(Self { protocol, tls, idle_timeout })
+        Ok(Self {
+            protocol,
+            tls,
+            idle_timeout,
+        })
     }
 
     /// Everything that tells one target from another, for reload.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let tls = self.tls.as_ref().map(|t| (&t.server_name, &t.ca_text, t.verify));
+        let tls = self
+            .tls
+            .as_ref()
+            .map(|t| (&t.server_name, &t.ca_text, t.verify));
         format!("{:?} {:?} {:?}", self.protocol, tls, self.idle_timeout)
     }
 
@@ -62,7 +69,10 @@ impl Target {
     /// The connection parameters of the endpoint at `address`; `host` is the name it was configured by.
     #[must_use]
     pub fn peer(&self, address: SocketAddr, host: &str) -> HttpPeer {
-        let sni = self.tls.as_ref().map(|tls| tls.server_name.clone().unwrap_or_else(|| host.into()));
+        let sni = self
+            .tls
+            .as_ref()
+            .map(|tls| tls.server_name.clone().unwrap_or_else(|| host.into()));
         let mut peer = HttpPeer::new(address, self.tls.is_some(), sni.unwrap_or_default());
         let options = &mut peer.options;
         options.alpn = match (self.protocol, self.tls.is_some()) {
@@ -98,12 +108,20 @@ impl TlsTarget {
                     .map(|der| WrappedX509::new(der.to_vec(), parse_x509))
                     .collect();
                 if certificates.is_empty() {
-                    return Err(format!("authorities {}: no certificate in it", path.display()));
+                    return Err(format!(
+                        "authorities {}: no certificate in it",
+                        path.display()
+                    ));
                 }
                 let ca: Arc<CaType> = certificates.into_boxed_slice().into();
                 (Some(ca), String::from_utf8(pem).ok())
             }
         };
-        Ok(Self { server_name: tls.server_name.clone(), ca, ca_text, verify: tls.verify })
+        Ok(Self {
+            server_name: tls.server_name.clone(),
+            ca,
+            ca_text,
+            verify: tls.verify,
+        })
     }
 }

@@ -27,10 +27,16 @@ pub(super) fn check(report: &mut Report<'_>, routes: &[Route]) {
     for (at, route) in routes.iter().enumerate() {
         let path = list.index(at);
         actions(report, &path, route);
-        edits(report, &path.key("request_headers"), &route.request_headers);
+        edits(
+            report,
+            &path.key("request_headers"),
+            route,
+            &route.request_headers,
+        );
         edits(
             report,
             &path.key("response_headers"),
+            route,
             &route.response_headers,
         );
         timeouts(report, &path.key("timeouts"), route, &route.timeouts);
@@ -51,7 +57,7 @@ fn table(report: &mut Report<'_>, list: &Path, routes: &[Route]) {
             report.repeated(
                 &list.index(conflict.second).key("name"),
                 &list.index(conflict.first).key("name"),
-                format!("the route \"{second}\" matches the same requests as \"{first}\" on {on}, so it never gets one"),
+                format!("the route \"{second}\" matches the same requests as \"{first}\" on {on}, so it gets none of them"),
                 "change the match of one of them, or remove it",
             );
         }
@@ -60,8 +66,9 @@ fn table(report: &mut Report<'_>, list: &Path, routes: &[Route]) {
     for (at, route) in routes.iter().enumerate() {
         if let Err(error) = RouteTable::new(from_ref(route)) {
             let path = nested(&list.index(at), &error.key);
+            let reason = format!("the route \"{}\": {}", route.name, one_line(&error.reason));
             let hint = match_hint(route);
-            report.value(&path, Code::Invalid, one_line(&error.reason), hint);
+            report.value(&path, Code::Invalid, reason, hint);
         }
     }
 }
@@ -91,7 +98,7 @@ fn actions(report: &mut Report<'_>, path: &Path, route: &Route) {
     );
     if let Some(redirect) = &route.redirect {
         if let Err(error) = RedirectPlan::new(redirect) {
-            report_edit(report, path, &error);
+            report_edit(report, path, route, &error);
         }
         let rewrite = path.key("rewrite");
         if route.rewrite != Default::default() {
@@ -106,12 +113,12 @@ fn actions(report: &mut Report<'_>, path: &Path, route: &Route) {
             );
         }
     } else if let Err(error) = PrefixRewrite::new(route) {
-        report_edit(report, path, &error);
+        report_edit(report, path, route, &error);
     }
 }
 
 /// Tries each edit alone, so that all faults are found.
-fn edits(report: &mut Report<'_>, path: &Path, edits: &HeaderEdits) {
+fn edits(report: &mut Report<'_>, path: &Path, route: &Route, edits: &HeaderEdits) {
     if HeaderPlan::new(edits).is_ok() {
         return;
     }
@@ -120,7 +127,7 @@ fn edits(report: &mut Report<'_>, path: &Path, edits: &HeaderEdits) {
             remove: vec![name.clone()],
             ..HeaderEdits::default()
         };
-        edit(report, &path.key("remove").index(at), &one);
+        edit(report, &path.key("remove").index(at), route, &one);
     }
     for (name, value) in &edits.set {
         let one = [(name.clone(), value.clone())].into();
@@ -128,7 +135,7 @@ fn edits(report: &mut Report<'_>, path: &Path, edits: &HeaderEdits) {
             set: one,
             ..HeaderEdits::default()
         };
-        edit(report, &path.key("set").key(name.clone()), &one);
+        edit(report, &path.key("set").key(name.clone()), route, &one);
     }
     for (name, value) in &edits.add {
         let one = [(name.clone(), value.clone())].into();
@@ -136,29 +143,26 @@ fn edits(report: &mut Report<'_>, path: &Path, edits: &HeaderEdits) {
             add: one,
             ..HeaderEdits::default()
         };
-        edit(report, &path.key("add").key(name.clone()), &one);
+        edit(report, &path.key("add").key(name.clone()), route, &one);
     }
 }
 
-fn edit(report: &mut Report<'_>, path: &Path, one: &HeaderEdits) {
+fn edit(report: &mut Report<'_>, path: &Path, route: &Route, one: &HeaderEdits) {
     if let Err(error) = HeaderPlan::new(one) {
+        let reason = format!("the route \"{}\": {}", route.name, error.reason);
         report.key(
             path,
             Code::Invalid,
-            error.reason,
+            reason,
             "remove this edit, or correct it",
         );
     }
 }
 
-fn report_edit(report: &mut Report<'_>, path: &Path, error: &EditError) {
+fn report_edit(report: &mut Report<'_>, path: &Path, route: &Route, error: &EditError) {
+    let reason = format!("the route \"{}\": {}", route.name, error.reason);
     let hint = "see \"Redirects and rewrites\" in docs/configuration.md";
-    report.value(
-        &nested(path, &error.key),
-        Code::Invalid,
-        error.reason.clone(),
-        hint,
-    );
+    report.value(&nested(path, &error.key), Code::Invalid, reason, hint);
 }
 
 fn timeouts(report: &mut Report<'_>, path: &Path, route: &Route, timeouts: &Timeouts) {

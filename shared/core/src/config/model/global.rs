@@ -143,6 +143,7 @@ pub struct GeoSource {
     #[schemars(extend("format" = "header-name"))]
     pub header: Option<String>,
     /// Client address ranges and where they are; the longest prefix wins.
+    #[schemars(extend("propertyNames" = { "type": "string", "format": "address-range" }))]
     pub networks: BTreeMap<Cidr, Location>,
 }
 
@@ -162,7 +163,7 @@ impl Cidr {
         text.parse::<ipnet::IpNet>()
             .or_else(|_| text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from))
             .map(|net| Self(net.trunc()))
-            .map_err(|_| {
+            .map_err(|_syntax| {
                 format!("\"{text}\" is not an address range: write 10.0.0.0/8 or 2001:db8::/32")
             })
     }

@@ -62,9 +62,9 @@ pub struct Certificate {
 
 /// The admin listener: probes, metrics and the API. Never exposed to users.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// Address and port. Default `127.0.0.1:9900`.
+    /// Address and port.
     #[schemars(with = "String", extend("format" = "socket-address"))]
     pub address: std::net::SocketAddr,
 }

@@ -149,8 +149,10 @@ pub struct HeaderEdits {
     #[schemars(with = "Vec<HeaderNameFormat>")]
     pub remove: Vec<String>,
     /// Fields to set, in place of all values they had.
+    #[schemars(extend("propertyNames" = { "type": "string", "format": "header-name" }))]
     pub set: BTreeMap<String, String>,
     /// Fields to add, beside the values they have.
+    #[schemars(extend("propertyNames" = { "type": "string", "format": "header-name" }))]
     pub add: BTreeMap<String, String>,
 }
 

@@ -117,7 +117,9 @@ pub fn append_forwarded_for<'a>(
 ) -> HeaderValue {
     // An IPv6 address takes 45 characters at most; a chain of IPv4 addresses mostly fits.
     let mut joined = String::with_capacity(48);
-    let texts = existing.filter_map(|value| value.to_str().ok()).map(str::trim);
+    let texts = existing
+        .filter_map(|value| value.to_str().ok())
+        .map(str::trim);
     for text in texts.filter(|text| !text.is_empty()) {
         joined.push_str(text);
         joined.push_str(", ");

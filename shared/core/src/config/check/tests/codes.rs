@@ -1,1 +1,301 @@
+//! One slip at a time: the file passes without it, and with it exactly that fault is reported.
 
+use super::{Code, GLOBAL, REGIONAL, Slip, edit, global, regional};
+
+/// What is replaced, by what, and the fault that follows: code, line, path.
+type Case = (&'static str, &'static str, Code, usize, &'static str);
+
+const ROUTE: &str = "  - { name: all, pool: app }\n";
+const WEB: &str = "  - { name: web, address: 127.0.0.1:8080 }\n";
+const POOL: &str = "  - name: app\n    servers:";
+const A: &str = "{ name: a, address: 127.0.0.1:9001 }";
+const B: &str = "{ name: b, address: 127.0.0.1:9002 }";
+const G_WEB: &str = "  - { name: web, address: 127.0.0.1:8000 }\n";
+const G_ROUTE: &str = "  - { name: all }\n";
+const EU: &str = "  - name: eu\n    replicas:";
+const R1: &str = "{ name: r1, address: 127.0.0.1:8080, admin: 127.0.0.1:9910 }";
+
+fn one_slip(base: &str, check: fn(&str) -> Vec<Slip>, cases: &[Case]) {
+    assert_eq!(check(base), [], "the file passes without a slip");
+    for (old, new, code, line, path) in cases {
+        let text = edit(base, old, new);
+        assert_eq!(check(&text), [(*code, *line, (*path).to_owned())], "{new}");
+    }
+}
+
+fn passes(base: &str, check: fn(&str) -> Vec<Slip>, cases: &[(&str, &str)]) {
+    for (old, new) in cases {
+        assert_eq!(check(&edit(base, old, new)), [], "{new}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn listeners() {
+    use Code::{BadFormat, Conflict, DuplicateName, WrongType};
+    const TLS: &str = "tls: { certificates: [{ certificate: a.pem, key: a.key }] }";
+    let with_tls = edit(REGIONAL, "8080 }", &format!("8080, {TLS} }}"));
+    one_slip(REGIONAL, regional, &[
+        (WEB, "  - { name: web, address: 127.0.0.1:8080 }\n  - { name: web, address: 127.0.0.1:81 }\n", DuplicateName, 5, "listeners[1].name"),
+        (WEB, "  - { name: web, address: 127.0.0.1:8080 }\n  - { name: two, address: 127.0.0.1:8080 }\n", DuplicateName, 5, "listeners[1].address"),
+        (WEB, "  - { name: web, address: 127.0.0.1:8080 }\n  - { name: two, address: 0.0.0.0:8080 }\n", DuplicateName, 5, "listeners[1].address"),
+        (WEB, "  - { name: web, address: '[::]:8080' }\n  - { name: two, address: 127.0.0.1:8080 }\n", DuplicateName, 5, "listeners[1].address"),
+        (WEB, "  - { name: web, address: 0.0.0.0:9900 }\n", DuplicateName, 4, "listeners[0].address"),
+        ("region: eu\n", "region: eu\nadmin: { address: 0.0.0.0:8080 }\n", DuplicateName, 3, "admin.address"),
+        ("8080 }", "8080, protocols: [http1, http1] }", DuplicateName, 4, "listeners[0].protocols[1]"),
+        ("8080 }", "8080, protocols: [http1, h2] }", Conflict, 4, "listeners[0].protocols[1]"),
+        ("8080 }", "8080, tls: }", WrongType, 4, "listeners[0].tls"),
+        ("127.0.0.1:8080 ", "localhost:8080 ", BadFormat, 4, "listeners[0].address"),
+    ]);
+    one_slip(&with_tls, regional, &[
+        ("key: a.key }]", "key: a.key }, { certificate: a.pem, key: b.key }]", DuplicateName, 4, "listeners[0].tls.certificates[1].certificate"),
+        ("8080, ", "8080, protocols: [h2c], ", Conflict, 4, "listeners[0].protocols[0]"),
+        ("certificate: a.pem", "certificate: ''", BadFormat, 4, "listeners[0].tls.certificates[0].certificate"),
+    ]);
+    passes(REGIONAL, regional, &[
+        ("region: eu\n", "region: eu\nadmin: { address: 0.0.0.0:9900 }\n"),
+        (WEB, "  - { name: a, address: 127.0.0.1:0 }\n  - { name: b, address: 127.0.0.1:0 }\n"),
+        (WEB, "  - { name: a, address: 127.0.0.1:80 }\n  - { name: b, address: 127.0.0.2:80 }\n"),
+        (WEB, "  - { name: a, address: 0.0.0.0:80 }\n  - { name: b, address: '[::1]:80' }\n"),
+        ("8080 }", "8080, protocols: [h2c, http1] }"),
+    ]);
+    passes(&with_tls, regional, &[("8080, ", "8080, protocols: [h2], ")]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn limits() {
+    use Code::{OutOfRange, Unreachable};
+    let base = format!("{REGIONAL}limits: {{ max_headers: 100 }}\naccess_log: {{ slow: 0s }}\n");
+    one_slip(&base, regional, &[
+        ("max_headers: 100", "header_timeout: 0s", OutOfRange, 12, "limits.header_timeout"),
+        ("max_headers: 100", "keepalive_timeout: 0ms", OutOfRange, 12, "limits.keepalive_timeout"),
+        ("max_headers: 100", "tls_handshake_timeout: 10us", OutOfRange, 12, "limits.tls_handshake_timeout"),
+        ("max_headers: 100", "body_timeout: 0s", OutOfRange, 12, "limits.body_timeout"),
+        ("max_headers: 100", "write_timeout: 0s", OutOfRange, 12, "limits.write_timeout"),
+        ("max_headers: 100", "tunnel_idle_timeout: 9999d", OutOfRange, 12, "limits.tunnel_idle_timeout"),
+        ("max_headers: 100", "h2: { idle_timeout: 0s }", OutOfRange, 12, "limits.h2.idle_timeout"),
+        ("max_headers: 100", "h2: { max_header_list: 1000B }", OutOfRange, 12, "limits.h2.max_header_list"),
+        ("max_headers: 100", "h2: { max_resets: 0 }", OutOfRange, 12, "limits.h2.max_resets"),
+        ("max_headers: 100", "max_headers: 0", OutOfRange, 12, "limits.max_headers"),
+        ("max_headers: 100", "max_connections: 0", OutOfRange, 12, "limits.max_connections"),
+        ("max_headers: 100", "max_header_size: 1023B", OutOfRange, 12, "limits.max_header_size"),
+        ("max_headers: 100", "max_target: 63B", OutOfRange, 12, "limits.max_target"),
+        ("max_headers: 100", "max_target: 4KiB, max_header_size: 2KiB", Unreachable, 12, "limits.max_target"),
+        ("slow: 0s", "slow: 9999d", OutOfRange, 13, "access_log.slow"),
+    ]);
+    passes(&base, regional, &[
+        ("max_headers: 100", "keepalive_requests: 0, max_body: 0B, max_header_size: 1KiB"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn targets_of_the_regional_tier() {
+    use Code::{Conflict, MissingKey, UnknownName, Unsupported, WrongType};
+    one_slip(REGIONAL, regional, &[
+        (ROUTE, "  - { name: all, pool: ap }\n", UnknownName, 6, "routes[0].pool"),
+        (ROUTE, "  - { name: all }\n", MissingKey, 6, "routes[0].name"),
+        (ROUTE, "  - { name: all, pool: app, redirect: { scheme: https } }\n", Conflict, 6, "routes[0].redirect"),
+        (ROUTE, "  - { name: all, pool: app, redirect: }\n", WrongType, 6, "routes[0].redirect"),
+        (ROUTE, "  - { name: all, pool: app, regions: {} }\n", Unsupported, 6, "routes[0].regions"),
+    ]);
+    passes(REGIONAL, regional, &[
+        (ROUTE, "  - { name: all, redirect: { scheme: https } }\n"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn matches() {
+    use Code::{BadFormat, DuplicateName, Invalid};
+    let base = edit(REGIONAL, ROUTE, "  - { name: all, pool: app, match: {} }\n");
+    one_slip(&base, regional, &[
+        ("match: {}", "match: { path: {} }", Invalid, 6, "routes[0].match.path"),
+        ("match: {}", "match: { path: { exact: /a, prefix: /a } }", Invalid, 6, "routes[0].match.path"),
+        ("match: {}", "match: { path: { prefix: a } }", BadFormat, 6, "routes[0].match.path.prefix"),
+        ("match: {}", "match: { path: { prefix: '/a?b' } }", Invalid, 6, "routes[0].match.path.prefix"),
+        ("match: {}", "match: { path: { regex: '/(a' } }", BadFormat, 6, "routes[0].match.path.regex"),
+        ("match: {}", "match: { path: { regex: '(\\w{100}){100}' } }", BadFormat, 6, "routes[0].match.path.regex"),
+        ("match: {}", "match: { path: { regex: '(?x)/a # b' } }", Invalid, 6, "routes[0].match.path.regex"),
+        ("match: {}", "match: { hosts: [a.example, '*'] }", BadFormat, 6, "routes[0].match.hosts[1]"),
+        ("match: {}", "match: { methods: [get] }", BadFormat, 6, "routes[0].match.methods[0]"),
+        ("match: {}", "match: { headers: [{ name: 'a b' }] }", BadFormat, 6, "routes[0].match.headers[0].name"),
+        ("match: {}", "match: { headers: [{ name: a }, { name: b, exact: x, prefix: y }] }", Invalid, 6, "routes[0].match.headers[1]"),
+        ("match: {} }\n", "match: {} }\n  - { name: all, pool: app, match: { hosts: [a.b] } }\n", DuplicateName, 7, "routes[1].name"),
+        ("match: {} }\n", "match: {} }\n  - { name: b, pool: app, match: { path: { prefix: / } } }\n", DuplicateName, 7, "routes[1].name"),
+    ]);
+    passes(&base, regional, &[
+        ("match: {}", "match: { path: { regex: '/v[0-9]+' }, methods: [GET, PURGE], headers: [{ name: a, regex: b }] }"),
+        ("match: {} }\n", "match: {} }\n  - { name: b, pool: app, match: { path: { prefix: /b } } }\n"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn actions() {
+    use Code::{BadFormat, Invalid, Unreachable};
+    one_slip(REGIONAL, regional, &[
+        (ROUTE, "  - { name: all, redirect: { status: 200, path: / } }\n", Invalid, 6, "routes[0].redirect.status"),
+        (ROUTE, "  - { name: all, redirect: { scheme: ftp } }\n", Invalid, 6, "routes[0].redirect.scheme"),
+        (ROUTE, "  - { name: all, redirect: {} }\n", Invalid, 6, "routes[0].redirect"),
+        (ROUTE, "  - { name: all, redirect: { path: a } }\n", BadFormat, 6, "routes[0].redirect.path"),
+        (ROUTE, "  - { name: all, redirect: { path: / }, rewrite: { prefix: / } }\n", Unreachable, 6, "routes[0].rewrite"),
+        (ROUTE, "  - { name: all, pool: app, match: { path: { regex: /a } }, rewrite: { prefix: / } }\n", Invalid, 6, "routes[0].rewrite.prefix"),
+        (ROUTE, "  - { name: all, pool: app, rewrite: { host: 'a b' } }\n", BadFormat, 6, "routes[0].rewrite.host"),
+        (ROUTE, "  - { name: all, pool: app, request_headers: { set: { Content-Length: 1 } } }\n", Code::WrongType, 6, "routes[0].request_headers.set.Content-Length"),
+        (ROUTE, "  - { name: all, pool: app, request_headers: { set: { Content-Length: '1' } } }\n", Invalid, 6, "routes[0].request_headers.set.Content-Length"),
+        (ROUTE, "  - { name: all, pool: app, response_headers: { add: { a: \"b\\nc\" } } }\n", Invalid, 6, "routes[0].response_headers.add.a"),
+        (ROUTE, "  - { name: all, pool: app, response_headers: { set: { 'a b': c } } }\n", BadFormat, 6, "routes[0].response_headers.set[\"a b\"]"),
+        (ROUTE, "  - { name: all, pool: app, response_headers: { remove: [a, TE] } }\n", Invalid, 6, "routes[0].response_headers.remove[1]"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn timeouts_and_retries() {
+    use Code::{Conflict, OutOfRange, Unreachable};
+    let base = edit(REGIONAL, ROUTE, "  - name: all\n    pool: app\n    timeouts: {}\n    retry: {}\n");
+    one_slip(&base, regional, &[
+        ("timeouts: {}", "timeouts: { connect: 0s }", OutOfRange, 8, "routes[0].timeouts.connect"),
+        ("timeouts: {}", "timeouts: { first_byte: 0s }", OutOfRange, 8, "routes[0].timeouts.first_byte"),
+        ("timeouts: {}", "timeouts: { idle: 0s }", OutOfRange, 8, "routes[0].timeouts.idle"),
+        ("timeouts: {}", "timeouts: { request: 0s }", OutOfRange, 8, "routes[0].timeouts.request"),
+        ("timeouts: {}", "timeouts: { first_byte: 3s, request: 2s }", Unreachable, 8, "routes[0].timeouts.first_byte"),
+        ("timeouts: {}", "timeouts: { connect: 3s, request: 2s }", Unreachable, 8, "routes[0].timeouts.connect"),
+        ("retry: {}", "retry: { backoff_min: 50ms }", Conflict, 9, "routes[0].retry.backoff_min"),
+        ("retry: {}", "retry: { backoff_max: 1ms }", Conflict, 9, "routes[0].retry.backoff_max"),
+        ("retry: {}", "retry: { statuses: ['200-599'] }", Conflict, 9, "routes[0].retry.statuses[0]"),
+        ("retry: {}", "retry: { retries: 6 }", OutOfRange, 9, "routes[0].retry.retries"),
+    ]);
+    passes(&base, regional, &[
+        ("timeouts: {}", "timeouts: { request: 2s }"),
+        ("retry: {}", "retry: { retries: 2, budget: 0%, budget_floor: 0, backoff_min: 0s, backoff_max: 0s }"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn pools() {
+    use Code::{BadFormat, Conflict, DuplicateName, OutOfRange, Unreachable, WrongLength, WrongType};
+    one_slip(REGIONAL, regional, &[
+        (B, "{ name: b, address: 127.0.0.1:9002 }\n  - { name: app, servers: [{ name: a, address: 127.0.0.1:9003 }] }", DuplicateName, 12, "pools[1].name"),
+        (B, "{ name: a, address: 127.0.0.1:9002 }", DuplicateName, 11, "pools[0].servers[1].name"),
+        (B, "{ name: b, address: 127.0.0.1:9001 }", DuplicateName, 11, "pools[0].servers[1].address"),
+        (B, "{ name: b, address: 127.0.0.1 }", BadFormat, 11, "pools[0].servers[1].address"),
+        (B, "{ name: b, address: 127.0.0.1:8080 }", Conflict, 11, "pools[0].servers[1].address"),
+        (POOL, "  - name: app\n    idle_timeout: 0s\n    servers:", OutOfRange, 9, "pools[0].idle_timeout"),
+        (POOL, "  - name: app\n    resolve_interval: 0s\n    servers:", OutOfRange, 9, "pools[0].resolve_interval"),
+        (POOL, "  - name: app\n    tls: { ca: a.pem, verify: false }\n    servers:", Conflict, 9, "pools[0].tls.ca"),
+        (POOL, "  - name: app\n    tls:\n    servers:", WrongType, 9, "pools[0].tls"),
+        (POOL, "  - name: app\n    tls: { server_name: 'a:443' }\n    servers:", BadFormat, 9, "pools[0].tls.server_name"),
+        (POOL, "  - name: app\n    balance: { hash_on: { path: true } }\n    servers:", Unreachable, 9, "pools[0].balance.hash_on"),
+        (POOL, "  - name: app\n    balance: { policy: maglev, hash_on: { header: a, cookie: b } }\n    servers:", Conflict, 9, "pools[0].balance.hash_on.cookie"),
+        (POOL, "  - name: app\n    balance: { policy: maglev, hash_on: { cookie: 'a=b' } }\n    servers:", BadFormat, 9, "pools[0].balance.hash_on.cookie"),
+        ("      - { name: a, address: 127.0.0.1:9001 }\n      - { name: b, address: 127.0.0.1:9002 }\n", "      []\n", WrongLength, 10, "pools[0].servers"),
+    ]);
+    let drained = edit(REGIONAL, A, "{ name: a, address: 127.0.0.1:9001, weight: 0 }");
+    one_slip(&drained, regional, &[
+        (B, "{ name: b, address: 127.0.0.1:9002, weight: 0 }", Conflict, 9, "pools[0].servers"),
+    ]);
+    passes(REGIONAL, regional, &[
+        (B, "{ name: b, address: 127.0.0.1:9002 }\n  - { name: spare, servers: [{ name: a, address: 127.0.0.1:9001 }] }"),
+        (POOL, "  - name: app\n    protocol: auto\n    tls: { server_name: app.internal }\n    servers:"),
+        (POOL, "  - name: app\n    balance: { policy: ring_hash, hash_on: { cookie: id } }\n    servers:"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn health_checks() {
+    use Code::{BadFormat, Conflict, Invalid, OutOfRange, Unreachable, WrongType};
+    let base = edit(REGIONAL, POOL, "  - name: app\n    health_check: {}\n    outlier: {}\n    servers:");
+    one_slip(&base, regional, &[
+        ("check: {}", "check: { http: {}, tcp: {} }", Conflict, 9, "pools[0].health_check.tcp"),
+        ("check: {}", "check: { grpc: {} }", Conflict, 9, "pools[0].health_check.grpc"),
+        ("check: {}", "check: { tcp: }", WrongType, 9, "pools[0].health_check.tcp"),
+        ("check: {}", "check: { timeout: 1s }", Conflict, 9, "pools[0].health_check.timeout"),
+        ("check: {}", "check: { interval: 400ms }", Conflict, 9, "pools[0].health_check.interval"),
+        ("check: {}", "check: { interval: 1s, fast_interval: 2s }", Conflict, 9, "pools[0].health_check.fast_interval"),
+        ("check: {}", "check: { fast_interval: 1ms }", OutOfRange, 9, "pools[0].health_check.fast_interval"),
+        ("check: {}", "check: { timeout: 0s }", OutOfRange, 9, "pools[0].health_check.timeout"),
+        ("check: {}", "check: { fall: 0 }", OutOfRange, 9, "pools[0].health_check.fall"),
+        ("check: {}", "check: { port: 0 }", OutOfRange, 9, "pools[0].health_check.port"),
+        ("check: {}", "check: { http: { path: health } }", BadFormat, 9, "pools[0].health_check.http.path"),
+        ("check: {}", "check: { http: { statuses: [] } }", Invalid, 9, "pools[0].health_check.http.statuses"),
+        ("check: {}", "check: { http: { statuses: ['299-200'] } }", BadFormat, 9, "pools[0].health_check.http.statuses[0]"),
+        ("check: {}", "check: { http: { body: '' } }", Unreachable, 9, "pools[0].health_check.http.body"),
+        ("outlier: {}", "outlier: { base_ejection: 0s }", OutOfRange, 10, "pools[0].outlier.base_ejection"),
+        ("outlier: {}", "outlier: { base_ejection: 10m }", Conflict, 10, "pools[0].outlier.base_ejection"),
+        ("outlier: {}", "outlier: { max_ejection: 1s }", Conflict, 10, "pools[0].outlier.max_ejection"),
+    ]);
+    passes(&base, regional, &[
+        ("check: {}", "check: { grpc: {} }\n    protocol: h2"),
+        ("check: {}", "check: { http: { path: '/health?deep=1', host: app.internal:80 } }"),
+        ("check: {}", "check: { interval: 200ms, timeout: 100ms }"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn regions() {
+    use Code::{BadFormat, Conflict, DuplicateName, OutOfRange, WrongLength};
+    one_slip(GLOBAL, global, &[
+        (R1, "{ name: r1, address: 127.0.0.1:8080 }\n      - { name: r1, address: 127.0.0.1:8081 }", DuplicateName, 10, "regions[0].replicas[1].name"),
+        (R1, "{ name: r1, address: 127.0.0.1:8080 }\n      - { name: r2, address: 127.0.0.1:8080 }", DuplicateName, 10, "regions[0].replicas[1].address"),
+        (R1, "{ name: r1, address: 127.0.0.1:8080 }\n  - { name: us, replicas: [{ name: r1, address: 127.0.0.1:8080 }] }", DuplicateName, 10, "regions[1].replicas[0].address"),
+        (R1, "{ name: r1, address: a:1, admin: a:3 }\n      - { name: r2, address: a:2, admin: A:3 }", DuplicateName, 10, "regions[0].replicas[1].admin"),
+        (R1, "{ name: r1, address: 127.0.0.1:8080 }\n  - { name: eu, replicas: [{ name: r1, address: 127.0.0.1:8081 }] }", DuplicateName, 10, "regions[1].name"),
+        (R1, "{ name: r1, address: 127.0.0.1:8000 }", Conflict, 9, "regions[0].replicas[0].address"),
+        (R1, "{ name: r1, address: 127.0.0.1:8080, weight: 0 }", Conflict, 8, "regions[0].replicas"),
+        (R1, "{ name: r1, address: 127.0.0.1 }", BadFormat, 9, "regions[0].replicas[0].address"),
+        (EU, "  - name: eu\n    weight: 0\n    replicas:", Conflict, 6, "regions"),
+        (EU, "  - name: eu\n    idle_timeout: 0s\n    replicas:", OutOfRange, 8, "regions[0].idle_timeout"),
+        (EU, "  - name: eu\n    capacity_rps: 0\n    replicas:", OutOfRange, 8, "regions[0].capacity_rps"),
+        (EU, "  - name: eu\n    location: { latitude: 91, longitude: 0 }\n    replicas:", OutOfRange, 8, "regions[0].location.latitude"),
+        (EU, "  - name: eu\n    health_check: { timeout: 5s }\n    replicas:", Conflict, 8, "regions[0].health_check.timeout"),
+        (EU, "  - name: eu\n    outlier: { max_ejection: 1s }\n    replicas:", Conflict, 8, "regions[0].outlier.max_ejection"),
+        ("\n      - { name: r1, address: 127.0.0.1:8080, admin: 127.0.0.1:9910 }", " []", WrongLength, 8, "regions[0].replicas"),
+    ]);
+    passes(GLOBAL, global, &[
+        (R1, "{ name: r1, address: 127.0.0.1:8080 }\n  - { name: us, weight: 0, replicas: [{ name: r1, address: 127.0.0.1:8081 }] }"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn targets_of_the_global_tier() {
+    use Code::{Conflict, DuplicateName, UnknownName, Unreachable, Unsupported};
+    one_slip(GLOBAL, global, &[
+        (G_ROUTE, "  - { name: all, pool: app }\n", Unsupported, 5, "routes[0].pool"),
+        (G_ROUTE, "  - { name: all, regions: { allowed: [eu, ue] } }\n", UnknownName, 5, "routes[0].regions.allowed[1]"),
+        (G_ROUTE, "  - { name: all, regions: { allowed: [eu, eu] } }\n", DuplicateName, 5, "routes[0].regions.allowed[1]"),
+        (G_ROUTE, "  - { name: all, regions: {}, redirect: { scheme: https } }\n", Conflict, 5, "routes[0].regions"),
+        (G_WEB, "  - { name: web, address: 127.0.0.1:8000 }\ngeo: { header: x-geo }\n", Unreachable, 4, "geo.header"),
+    ]);
+    let located = edit(GLOBAL, EU, "  - name: eu\n    location: { latitude: 50, longitude: 8 }\n    replicas:");
+    let sourced = format!("{GLOBAL}geo: {{ networks: {{ 10.0.0.0/8: {{ latitude: 50, longitude: 8 }} }} }}\n");
+    let by_distance = (G_ROUTE, "  - { name: all, regions: { policy: geo } }\n");
+    let case = |(old, new): (&'static str, &'static str)| (old, new, Conflict, 5, "routes[0].regions.policy");
+    one_slip(&located, global, &[case(by_distance)]);
+    one_slip(&sourced, global, &[case(by_distance)]);
+    passes(&format!("{located}{}", sourced.trim_start_matches(GLOBAL)), global, &[by_distance]);
+    one_slip(&sourced, global, &[
+        ("10.0.0.0/8", "10.0.0.0/40", Code::BadFormat, 10, "geo.networks[\"10.0.0.0/40\"]"),
+    ]);
+    passes(GLOBAL, global, &[
+        ("name: g1\n", "name: g1\nadmin: {}\n"),
+        (G_ROUTE, "  - { name: all, redirect: { scheme: https } }\n"),
+        (G_ROUTE, "  - { name: all, regions: { policy: latency, allowed: [eu] } }\n"),
+    ]);
+}
+
+#[test]
+fn names_are_checked_by_form() {
+    use Code::BadFormat;
+    one_slip(
+        REGIONAL,
+        regional,
+        &[("name: r1", "name: r 1", BadFormat, 1, "name")],
+    );
+}

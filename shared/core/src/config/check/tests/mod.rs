@@ -39,7 +39,17 @@ type Slip = (Code, usize, String);
 fn slips<T>(result: Result<T, Faults>) -> Vec<Slip> {
     let faults = result.err().map(Faults::into_vec).unwrap_or_default();
     for fault in &faults {
-        let help = fault.hint.is_some() || fault.suggestion.is_some();
+        // A fault of form says in its reason what the form is.
+        let is_semantic = matches!(
+            fault.code,
+            Code::UnknownName
+                | Code::DuplicateName
+                | Code::Conflict
+                | Code::Unreachable
+                | Code::Unsupported
+                | Code::Invalid
+        );
+        let help = !is_semantic || fault.hint.is_some() || fault.suggestion.is_some();
         assert!(help, "a fault says what to do: {fault}");
         assert!(
             !fault.reason.contains('\n'),

@@ -1,0 +1,108 @@
+# The single entry: `make help` lists the targets. CI runs the same ones (.ci/run).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Targets that run cargo would only wait for each other.
+.NOTPARALLEL:
+
+CARGO ?= cargo
+# Failures stay readable where the caller has RUST_BACKTRACE set.
+export RUST_LIB_BACKTRACE := 0
+
+# The whole workspace in one selection, always: another selection has other features, and would build all again.
+ALL := --locked --workspace
+# Integration tests of the packages; the suites of tests/ have a target of their own.
+OWN_TESTS := $(notdir $(patsubst %.rs,%,$(wildcard shared/*/tests/*.rs */tests/*.rs)) \
+	$(patsubst %/main.rs,%,$(wildcard shared/*/tests/*/main.rs */tests/*/main.rs)))
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# === Programs ===
+
+.PHONY: demo
+demo: setup-build ## Build and start the whole platform on loopback; Ctrl-C stops it
+	$(CARGO) build --locked -p lbctl -p global-lb -p regional-lb
+	target/debug/lbctl demo $(ARGS)
+
+.PHONY: release
+release: setup-build ## Build the programs as they are shipped, into target/release
+	$(CARGO) build --locked --release -p lbctl -p global-lb -p regional-lb
+
+.PHONY: bench
+bench: ## Measure against HAProxy, nginx and Envoy (about a quarter of an hour)
+	bench/install-peers.sh
+	$(CARGO) build --locked --release -p global-lb -p regional-lb
+	$(CARGO) build --locked --release -p lb-core --example pick_time
+	$(CARGO) run --locked --release -p strata-bench -- all $(ARGS)
+
+# === Tests ===
+
+.PHONY: test
+test: setup-test fmt-check structure build clippy docs unit doctest black-box ## Install what is needed, build, run every test
+	@echo "make test: everything passed"
+
+.PHONY: check
+check: fmt-check structure clippy ## What is quick: format, structure, lints
+
+.PHONY: build
+build: ## Build programs and tests
+	$(CARGO) build $(ALL) --all-targets
+
+.PHONY: unit
+unit: ## Unit and property tests, and the tests of each package
+	$(CARGO) test $(ALL) --lib --bins $(addprefix --test ,$(OWN_TESTS))
+
+.PHONY: doctest
+doctest: ## Examples in the documentation comments
+	$(CARGO) test $(ALL) --doc
+
+.PHONY: black-box
+black-box: build ## Whole programs on real sockets; ARGS go to the test runner
+	scripts/black-box.sh $(ARGS)
+
+.PHONY: docs
+docs: build ## Every example, path and link of the documentation
+	scripts/check-docs.sh target/debug
+
+# === Style ===
+
+.PHONY: fmt
+fmt: ## Format the sources
+	$(CARGO) fmt --all
+
+.PHONY: fmt-check
+fmt-check:
+	$(CARGO) fmt --all --check
+
+.PHONY: lint
+lint: fmt-check clippy ## Format and lints, warnings refused
+
+.PHONY: clippy
+clippy:
+	$(CARGO) clippy $(ALL) --all-targets -- -D warnings
+
+.PHONY: structure
+structure: ## Sizes, rings, and what may not stand in the sources
+	scripts/check-structure.sh
+
+.PHONY: deny
+deny: ## Licences, sources and bans of the dependencies
+	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "install it with: cargo install --locked cargo-deny" >&2; exit 1; }
+	$(CARGO) deny check bans licenses sources
+
+# === Set-up ===
+
+.PHONY: setup-build
+setup-build:
+	scripts/setup.sh build
+
+.PHONY: setup-test
+setup-test:
+	scripts/setup.sh test
+
+.PHONY: clean
+clean: ## Remove what was built
+	$(CARGO) clean
