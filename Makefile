@@ -32,7 +32,7 @@ release: setup-build ## Build the programs as they are shipped, into target/rele
 	$(CARGO) build --locked --release -p lbctl -p global-lb -p regional-lb
 
 .PHONY: bench
-bench: ## Measure against HAProxy, nginx and Envoy (about a quarter of an hour)
+bench: ## Measure against HAProxy, nginx and Envoy (15 to 30 minutes; ARGS=--quick: two)
 	bench/install-peers.sh
 	$(CARGO) build --locked --release -p global-lb -p regional-lb
 	$(CARGO) build --locked --release -p lb-core --example pick_time
