@@ -157,7 +157,7 @@ impl<T: TierProgram> Reload<T> {
                     .config_generation
                     .set(i64::try_from(generation).unwrap_or(i64::MAX));
                 let mut status = status::live(&state.status.file, &hash, generation);
-                status.reloads_total = state.status.reloads_total.clone();
+                status.reloads_total = state.status.reloads_total;
                 status.reloads_total.ok += 1;
                 status.deferred = deferred.iter().map(ToString::to_string).collect();
                 log::info!("configuration {hash} is live (generation {generation})");

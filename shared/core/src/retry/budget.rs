@@ -82,12 +82,11 @@ impl Window {
             return;
         };
         let word = slot.load(Relaxed);
-        if word >> 32 == second {
-            slot.fetch_add(1, Relaxed);
-        } else if slot
-            .compare_exchange(word, second << 32 | 1, Relaxed, Relaxed)
-            .is_err()
-        {
+        let restarted = word >> 32 != second
+            && slot
+                .compare_exchange(word, second << 32 | 1, Relaxed, Relaxed)
+                .is_ok();
+        if !restarted {
             slot.fetch_add(1, Relaxed);
         }
     }

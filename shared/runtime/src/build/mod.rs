@@ -89,10 +89,7 @@ impl Site {
     #[must_use]
     pub fn load(&self, pool: &str) -> Arc<PoolLoad> {
         let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
-        loads
-            .entry(pool.to_owned())
-            .or_insert_with(PoolLoad::new)
-            .clone()
+        loads.entry(pool.to_owned()).or_default().clone()
     }
 
     /// The reports of a region's replicas.

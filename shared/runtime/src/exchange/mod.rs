@@ -17,14 +17,15 @@ mod upstream_head;
 
 use crate::clock;
 use crate::listen::Connection;
-use crate::plan::Action;
+use crate::plan::{Action, Plan};
 use crate::worker::{Ongoing, Worker};
 use account::Ended;
 use answer::Answer;
 use lb_core::reason::Reason;
+use lb_core::time::Instant;
 use pingora_core::protocols::http::ServerSession;
 use pump::TryEnd;
-use request::Request;
+use request::{Admitted, Request};
 
 /// Serves one request whose head has been read. Tells whether its response is complete, so that the
 /// connection can carry the next request.
@@ -39,31 +40,18 @@ pub(crate) async fn serve(
     let admitted = match admit::admit(&plan, session, connection) {
         Ok(admitted) => admitted,
         Err((admitted, reason)) => {
-            let answer = Answer::refusal(&plan, reason, None);
-            let status = answer.send(session, &admitted.id).await;
-            account::unrouted(worker, &plan, session, &admitted, started, status, reason);
-            return status.is_some();
+            return turn_away(worker, session, &plan, &admitted, started, reason).await;
         }
     };
     let head = session.req_header();
-    let host = admit::host(head);
-    let Some(rule) = plan
-        .table
-        .find(host, &head.method, head.uri.path(), &head.headers)
-        .and_then(|index| plan.rules.get(index).cloned())
-    else {
-        let answer = Answer::refusal(&plan, Reason::NoRoute, None);
-        let status = answer.send(session, &admitted.id).await;
-        account::unrouted(
-            worker,
-            &plan,
-            &session,
-            &admitted,
-            started,
-            status,
-            Reason::NoRoute,
-        );
-        return status.is_some();
+    let route = plan.table.find(
+        admit::host(head),
+        &head.method,
+        head.uri.path(),
+        &head.headers,
+    );
+    let Some(rule) = route.and_then(|index| plan.rules.get(index).cloned()) else {
+        return turn_away(worker, session, &plan, &admitted, started, Reason::NoRoute).await;
     };
     let mut request = Request::new(plan, rule, admitted, session.req_header(), started);
     let ended = run(worker, session, connection, &mut request).await;
@@ -75,6 +63,21 @@ pub(crate) async fn serve(
     // Dropping an HTTP/1 session closes the connection: the client sees that the response broke off.
     session.shutdown().await;
     false
+}
+
+/// Answers a request that no route takes. Tells whether the connection can carry another.
+async fn turn_away(
+    worker: &Worker,
+    session: &mut ServerSession,
+    plan: &Plan,
+    admitted: &Admitted,
+    started: Instant,
+    reason: Reason,
+) -> bool {
+    let answer = Answer::refusal(plan, reason, None);
+    let status = answer.send(session, &admitted.id).await;
+    account::unrouted(worker, plan, session, admitted, started, status, reason);
+    status.is_some()
 }
 
 /// Runs a routed request to its end.
