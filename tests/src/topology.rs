@@ -298,6 +298,7 @@ impl Topology {
             listener: crate::ports::free()?,
             admin: crate::ports::free()?,
             policy: "priority".to_owned(),
+            route: String::new(),
             regions: regions.iter().map(known).collect(),
             extra: String::new(),
         };

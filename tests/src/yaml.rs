@@ -36,6 +36,8 @@ pub struct GlobalFile {
     pub admin: SocketAddr,
     /// How the one route chooses a region.
     pub policy: String,
+    /// More lines of that route, without indentation.
+    pub route: String,
     /// Regions.
     pub regions: Vec<Region>,
     /// More top-level lines.
@@ -179,9 +181,10 @@ impl GlobalFile {
         listeners(&mut text, self.listener, self.admin);
         let _ = writeln!(
             text,
-            "routes:\n  - {{ name: all, match: {{ path: {{ prefix: / }} }}, regions: {{ policy: {} }} }}",
+            "routes:\n  - name: all\n    match: {{ path: {{ prefix: / }} }}\n    regions: {{ policy: {} }}",
             self.policy
         );
+        indented(&mut text, &self.route);
         text.push_str("regions:\n");
         for region in &self.regions {
             let Region {
