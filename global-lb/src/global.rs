@@ -17,6 +17,9 @@ use std::time::Duration;
 /// How often the host names of replicas are resolved again.
 const RESOLVE: Duration = Duration::from_secs(10);
 
+/// Share of healthy replicas below which their health is ignored: only when there is none at all.
+const NONE_HEALTHY: f64 = f64::MIN_POSITIVE;
+
 /// The global tier.
 #[derive(Debug)]
 pub(crate) struct GlobalTier;
@@ -80,14 +83,15 @@ impl TierProgram for GlobalTier {
     }
 }
 
-/// A region's replicas as a pool. Their health decides alone: with one replica left the region serves
-/// through that one, and a sick region is left to the choice among regions, so there is no panic here.
+/// A region's replicas as a pool. With one healthy replica left the region serves through that one. With none
+/// the region is unhealthy and chosen as a last resort only; then it must still have replicas to offer: when
+/// every check of every region fails, the checks are the likelier fault.
 fn spec(region: &Region) -> PoolSpec {
     PoolSpec {
         name: region.name.to_string(),
         policy: Policy::P2c,
         hash_on: HashOn::default(),
-        panic_threshold: 0.0,
+        panic_threshold: NONE_HEALTHY,
         outlier: region.outlier.clone(),
         check: region
             .health_check
@@ -111,11 +115,12 @@ fn spec(region: &Region) -> PoolSpec {
     }
 }
 
-/// `GET /readyz` where every replica has an admin address, else a TCP connection. The second region's
-/// timeout leaves room for a link between continents.
+/// `GET /readyz` where every replica has an admin address, else a TCP connection. The timeout leaves room for
+/// two round trips between continents; three of them, after an interval of 1.1 s at most, find a frozen
+/// region within 3 s.
 fn default_check(region: &Region) -> HealthCheck {
     let base = HealthCheck {
-        timeout: DurationText::millis(800),
+        timeout: DurationText::millis(600),
         ..HealthCheck::default()
     };
     if region

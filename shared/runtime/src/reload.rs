@@ -15,9 +15,13 @@ use lb_core::config::change::{Deferred, content_hash};
 use lb_core::config::model::ListenerTls;
 use lb_core::config::read::{Faults, utf8};
 use lb_core::status::{ConfigFault, ConfigStatus};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Bytes that are read of a file, more than the largest that is accepted: a file that grew without bounds is
+/// refused for its size before it fills the memory.
+const MAX_READ: u64 = 17 << 20;
 /// How often the file is looked at.
 pub(crate) const INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -63,7 +67,7 @@ pub(crate) enum LoadError {
 /// # Errors
 /// [`LoadError`] with every fault.
 pub(crate) fn load<T: TierProgram>(path: &Path) -> Result<(T::Config, String), LoadError> {
-    let bytes = std::fs::read(path).map_err(|source| LoadError::Read {
+    let bytes = content(path).map_err(|source| LoadError::Read {
         path: path.to_owned(),
         source,
     })?;
@@ -71,6 +75,15 @@ pub(crate) fn load<T: TierProgram>(path: &Path) -> Result<(T::Config, String), L
     let text = utf8(&name, &bytes).map_err(LoadError::Faults)?;
     let config = T::load(&name, text).map_err(LoadError::Faults)?;
     Ok((config, content_hash(&[text])))
+}
+
+/// The content of a file, up to [`MAX_READ`].
+fn content(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(MAX_READ)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 // === impl Reload ===
@@ -116,13 +129,14 @@ impl<T: TierProgram> Reload<T> {
         self.lock().status.clone()
     }
 
-    /// Looks at the file and the certificates, and takes over what changed.
-    pub(crate) fn check(&self) {
+    /// Looks at the file and the certificates, and takes over what changed. When an operator `asked` for it, a
+    /// refused file is tried again: what was at fault may be a file that it names.
+    pub(crate) fn check(&self, asked: bool) {
         let mut state = self.lock();
-        match std::fs::read(&self.path) {
+        match content(&self.path) {
             Ok(bytes) => {
                 let hash = content_hash(&[&String::from_utf8_lossy(&bytes)]);
-                if hash != state.seen {
+                if hash != state.seen || (asked && !state.status.last_reload_ok) {
                     state.seen = hash;
                     self.apply(&mut state);
                 }
@@ -287,15 +301,18 @@ pub(crate) async fn watch<T: TierProgram>(reload: Arc<Reload<T>>) {
             );
             loop {
                 ticks.tick().await;
-                reload.check();
+                reload.check(false);
             }
         }
     };
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            _ = hangup.recv() => log::info!("SIGHUP: looking at the configuration"),
+        let asked = tokio::select! {
+            _ = ticks.tick() => false,
+            _ = hangup.recv() => true,
+        };
+        if asked {
+            log::info!("SIGHUP: looking at the configuration");
         }
-        reload.check();
+        reload.check(asked);
     }
 }
