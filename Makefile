@@ -54,7 +54,7 @@ build: ## Build programs and tests
 
 .PHONY: unit
 unit: ## Unit and property tests, and the tests of each package
-	$(CARGO) test $(ALL) --lib --bins $(addprefix --test ,$(OWN_TESTS))
+	$(CARGO) test $(ALL) --no-fail-fast --lib --bins $(addprefix --test ,$(OWN_TESTS))
 
 .PHONY: doctest
 doctest: ## Examples in the documentation comments
@@ -62,7 +62,7 @@ doctest: ## Examples in the documentation comments
 
 .PHONY: black-box
 black-box: build ## Whole programs on real sockets; ARGS go to the test runner
-	$(CARGO) test $(ALL) $(addprefix --test ,$(SUITES)) -- $(ARGS)
+	$(CARGO) test $(ALL) --no-fail-fast $(addprefix --test ,$(SUITES)) -- $(ARGS)
 
 .PHONY: docs
 docs: build ## Every example, path and link of the documentation
