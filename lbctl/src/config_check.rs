@@ -63,7 +63,7 @@ fn check(path: &Path, tier: Option<TierArg>) -> Result<Verdict, Failure> {
     })
 }
 
-/// Reads `bytes` as a file of `tier`: the one place that calls the reader.
+/// Loads `bytes` as a file of `tier`, just as that tier does: what is valid here serves there.
 fn load(tier: TierArg, file: &str, bytes: &[u8]) -> Result<(), Faults> {
     let text = read::utf8(file, bytes)?;
     match tier {
@@ -108,6 +108,24 @@ fn invalid(verdicts: &[Verdict]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_route_to_an_unknown_pool_is_a_fault() {
+        let file = |pool: &str| {
+            format!(
+                "name: a
+region: b
+listeners: [{{ name: web, address: '127.0.0.1:8081' }}]
+routes: [{{ name: all, pool: {pool} }}]
+pools: [{{ name: app, servers: [{{ name: s, address: '127.0.0.1:9001' }}] }}]
+"
+            )
+        };
+        let load = |pool| load(TierArg::Regional, "lb.yaml", file(pool).as_bytes());
+        assert!(load("app").is_ok());
+        let faults = load("ap").unwrap_err().to_string();
+        assert!(faults.contains("lb.yaml:4"), "{faults}");
+    }
 
     #[test]
     fn the_tier_is_told_from_the_keys() {

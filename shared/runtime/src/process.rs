@@ -10,7 +10,6 @@ use crate::plan::Identity;
 use crate::reload::{self, Reload};
 use crate::report::Reporter;
 use crate::tier::{Common, TierProgram};
-use crate::upstream::Health;
 use crate::worker::{self, Requests, Shared};
 use crate::{clock, control, explain, status};
 use anyhow::Context;
@@ -205,8 +204,7 @@ impl<T: TierProgram> Process<T> {
             for pool in &self.shared.plan.load().pools {
                 let view = pool.view();
                 let unknown = view.members.iter().filter(|member| {
-                    member.endpoint.health() == Health::Unknown
-                        && member.endpoint.last_check().is_none()
+                    pool.spec.check.enabled && member.endpoint.last_check().is_none()
                 });
                 let unknown = unknown.count() + usize::from(view.members.is_empty());
                 if unknown > 0 {

@@ -9,7 +9,7 @@ use crate::probe::{CheckKind, ProbeTarget, ProbeTls, Prober};
 use crate::upstream::{Endpoint, EndpointKey, Health, Pool};
 use crate::worker::Shared;
 use lb_core::config::model::UpstreamHttp;
-use lb_core::health::{CheckState, Verdict};
+use lb_core::health::{CheckState, ProbeResult, Verdict};
 use rand::RngExt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -151,43 +151,46 @@ fn spawn(wanted: Wanted, shared: &Arc<Shared>) -> Option<AbortHandle> {
     Some(tokio::spawn(run).abort_handle())
 }
 
-/// Takes a probe's result in.
+/// Takes a probe's result in. Runs on the control thread, and so brings the views up to date itself; the
+/// snapshot is kept last, because a replica is ready when each endpoint has one.
 fn learn(shared: &Shared, endpoint: &Weak<Endpoint>, snapshot: CheckSnapshot) {
     let Some(endpoint) = endpoint.upgrade() else {
         return;
     };
-    let (pool, server) = (&endpoint.key.pool, &endpoint.key.server);
-    let families = &shared.metrics.families;
+    let pool = endpoint.key.pool.as_str();
     let result = snapshot.last.result;
     let label = result.failure().map_or("pass", |failure| failure.label());
-    families
-        .health_checks
-        .with_label_values(&[pool.as_str(), label])
-        .inc();
-    endpoint.set_last_check(snapshot);
+    let checks = &shared.metrics.families.health_checks;
+    checks.with_label_values(&[pool, label]).inc();
     let health = match snapshot.verdict {
-        Verdict::Healthy => Health::Healthy,
-        Verdict::Unhealthy => Health::Unhealthy,
-        Verdict::Unknown => return,
+        Verdict::Healthy => Some(Health::Healthy),
+        Verdict::Unhealthy => Some(Health::Unhealthy),
+        Verdict::Unknown => None,
     };
-    if !endpoint.set_health(health) {
-        return;
+    if health.is_some_and(|health| endpoint.set_health(health)) {
+        announce(shared, &endpoint, result);
+        let plan = shared.plan.load();
+        if let Some(pool) = plan.pools.iter().find(|known| known.spec.name == pool) {
+            pool.mark_stale();
+        }
+        super::refresh(&plan);
     }
-    let reason = if health == Health::Healthy {
-        "pass"
-    } else {
-        label
+    endpoint.set_last_check(snapshot);
+}
+
+/// Logs and counts a change of health.
+fn announce(shared: &Shared, endpoint: &Endpoint, result: ProbeResult) {
+    let (pool, server) = (endpoint.key.pool.as_str(), &endpoint.key.server);
+    let reason = match result.failure() {
+        None => {
+            log::info!("pool {pool} server {server}: healthy");
+            "pass"
+        }
+        Some(failure) => {
+            log::warn!("pool {pool} server {server}: unhealthy: {failure}");
+            failure.label()
+        }
     };
-    families
-        .health_transitions
-        .with_label_values(&[pool.as_str(), reason])
-        .inc();
-    match result.failure() {
-        None => log::info!("pool {pool} server {server}: healthy"),
-        Some(failure) => log::warn!("pool {pool} server {server}: unhealthy: {failure}"),
-    }
-    let plan = shared.plan.load();
-    if let Some(pool) = plan.pools.iter().find(|known| known.spec.name == *pool) {
-        pool.mark_stale();
-    }
+    let transitions = &shared.metrics.families.health_transitions;
+    transitions.with_label_values(&[pool, reason]).inc();
 }

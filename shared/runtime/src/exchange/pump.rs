@@ -271,6 +271,11 @@ impl<'a> Pump<'a> {
 
     async fn write(&mut self, tasks: Vec<HttpTask>) -> Option<TryEnd> {
         let over = tasks.last().is_some_and(HttpTask::is_end);
+        if over {
+            // The endpoint is done, however long the client takes to read the rest. A client that asks
+            // again at once must not find its own last request as load.
+            self.request.tries.in_flight = None;
+        }
         let informational = self.head.is_none();
         match self.session.response_duplex_vec(tasks).await {
             Err(_) => Some(TryEnd::ClientLeft { status: self.head }),

@@ -5,7 +5,7 @@ use crate::plan::{Action, Plan, Rule};
 use crate::upstream::{Endpoint, Pool};
 use bytes::Bytes;
 use http::HeaderValue;
-use lb_core::balance::EndpointId;
+use lb_core::balance::{EndpointId, InFlight};
 use lb_core::config::model::Location;
 use lb_core::http::tier::Priority;
 use lb_core::reason::Reason;
@@ -67,6 +67,8 @@ pub(super) struct Tries {
     pub(super) region: Option<(usize, u32)>,
     pub(super) pool: Option<Arc<Pool>>,
     pub(super) last: Option<Arc<Endpoint>>,
+    /// Counts the try as the endpoint's load, until the endpoint has done its part.
+    pub(super) in_flight: Option<InFlight>,
     pub(super) reused: bool,
 }
 

@@ -76,7 +76,7 @@ async fn attempt(
     request: &mut Request,
     endpoint: &Arc<Endpoint>,
 ) -> TryEnd {
-    let _in_flight = endpoint.load.begin();
+    request.tries.in_flight = Some(endpoint.load.begin());
     let began = request.now;
     let upstream = connect(worker, request, endpoint).await;
     let connected = match &upstream {
@@ -85,13 +85,17 @@ async fn attempt(
     };
     let (mut upstream, reused) = match upstream {
         Ok(upstream) => upstream,
-        Err(failure) => return TryEnd::Failed(failure),
+        Err(failure) => {
+            request.tries.in_flight = None;
+            return TryEnd::Failed(failure);
+        }
     };
     request.connected(began, connected, reused);
     let end = match send_head(session, connection, request, &mut upstream).await {
         Ok(()) => Pump::new(session, &mut upstream, request).run().await,
         Err(end) => end,
     };
+    request.tries.in_flight = None;
     let now = request.tick();
     request.times.upstream += now.since(connected);
     match end {

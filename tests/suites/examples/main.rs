@@ -1,0 +1,40 @@
+//! Every file in `conf/` is run, and answers as its routes promise.
+
+mod global;
+mod regional;
+mod stage;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+
+/// Files that a test here runs.
+const RUN: [&str; 11] = [
+    "examples/dns-servers.yaml",
+    "examples/geo.yaml",
+    "examples/grpc.yaml",
+    "examples/header-routing.yaml",
+    "examples/multi-region-weighted.yaml",
+    "examples/redirects.yaml",
+    "examples/sticky-hash.yaml",
+    "examples/tls-sni.yaml",
+    "examples/websocket.yaml",
+    "global.yaml",
+    "regional.yaml",
+];
+
+#[test]
+fn no_file_is_without_a_test() -> Result<()> {
+    let mut found = BTreeSet::new();
+    for dir in ["", "examples/"] {
+        for entry in std::fs::read_dir(stage::conf().join(dir))? {
+            let name = format!("{dir}{}", entry?.file_name().to_string_lossy());
+            if name.ends_with(".yaml") {
+                found.insert(name);
+            }
+        }
+    }
+    let run: BTreeSet<String> = RUN.iter().map(ToString::to_string).collect();
+    ensure!(found == run, "in conf/: {found:?}, run: {run:?}");
+    Ok(())
+}
