@@ -15,6 +15,7 @@ ALL := --locked --workspace
 # Integration tests of the packages; the suites of tests/ have a target of their own.
 OWN_TESTS := $(notdir $(patsubst %.rs,%,$(wildcard shared/*/tests/*.rs */tests/*.rs)) \
 	$(patsubst %/main.rs,%,$(wildcard shared/*/tests/*/main.rs */tests/*/main.rs)))
+SUITES := $(notdir $(patsubst %/main.rs,%,$(wildcard tests/suites/*/main.rs)))
 
 .PHONY: help
 help: ## Show this list
@@ -53,7 +54,7 @@ build: ## Build programs and tests
 
 .PHONY: unit
 unit: ## Unit and property tests, and the tests of each package
-	$(CARGO) test $(ALL) --lib --bins $(addprefix --test ,$(OWN_TESTS))
+	$(CARGO) test $(ALL) --no-fail-fast --lib --bins $(addprefix --test ,$(OWN_TESTS))
 
 .PHONY: doctest
 doctest: ## Examples in the documentation comments
@@ -61,7 +62,7 @@ doctest: ## Examples in the documentation comments
 
 .PHONY: black-box
 black-box: build ## Whole programs on real sockets; ARGS go to the test runner
-	scripts/black-box.sh $(ARGS)
+	$(CARGO) test $(ALL) --no-fail-fast $(addprefix --test ,$(SUITES)) -- $(ARGS)
 
 .PHONY: docs
 docs: build ## Every example, path and link of the documentation
