@@ -66,7 +66,11 @@ impl TierProgram for GlobalTier {
             });
         }
         let pools = entries.iter().map(|entry| entry.pool.clone()).collect();
-        let set = Arc::new(RegionSet::new(entries, clock::now()));
+        let set = Arc::new(RegionSet::new(
+            entries,
+            site.metrics.families.failovers.clone(),
+            clock::now(),
+        ));
         let actions = config.routes.iter().map(|route| {
             let choice = route.regions.clone().unwrap_or_default();
             let regions = RegionRoute::new(set.clone(), choice.policy, &choice.allowed);

@@ -4,13 +4,13 @@ use crate::access_log::AccessLog;
 use crate::admin::{AdminHandle, AdminServer, AdminSource};
 use crate::build::{self, Site};
 use crate::lifecycle::{Lifecycle, Stage};
-use crate::listen::{self, BoundListener, Caps, TlsListener};
+use crate::listen::{self, BoundListener, Caps, Counts, TlsListener};
 use crate::metrics::Metrics;
 use crate::plan::Identity;
 use crate::reload::{self, Reload};
 use crate::report::Reporter;
 use crate::tier::{Common, TierProgram};
-use crate::worker::{self, Requests, Shared};
+use crate::worker::{self, Pulse, Requests, Shared};
 use crate::{clock, control, explain, status};
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -30,7 +30,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub struct Process<T: TierProgram> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) reload: Arc<Reload<T>>,
-    pub(crate) listeners: Vec<ListenerStatus>,
+    pub(crate) listeners: Vec<(ListenerStatus, Arc<Counts>)>,
     pub(crate) threads: usize,
     pub(crate) started_unix_ms: u64,
 }
@@ -65,6 +65,7 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
         log,
         requests: Requests::default(),
         reporter: Reporter::default(),
+        pulse: Pulse::default(),
     });
     let (threading, admin) = (common.threading, common.admin.address);
     let listeners = bound(common.listeners, &sockets);
@@ -119,11 +120,19 @@ fn bind(common: &Common<'_>, site: &Site, threads: usize) -> anyhow::Result<Boun
 
 type Bound = (Vec<Vec<BoundListener>>, Vec<(String, Arc<TlsListener>)>);
 
-fn bound(listeners: &[Listener], sockets: &[Vec<BoundListener>]) -> Vec<ListenerStatus> {
+fn bound(
+    listeners: &[Listener],
+    sockets: &[Vec<BoundListener>],
+) -> Vec<(ListenerStatus, Arc<Counts>)> {
     let pairs = listeners.iter().zip(sockets);
-    pairs
-        .filter_map(|(config, row)| Some(status::listener(config, row.first()?.address)))
-        .collect()
+    let status = |(config, row): (&Listener, &Vec<BoundListener>)| {
+        let first = row.first()?;
+        Some((
+            status::listener(config, first.address),
+            first.counts.clone(),
+        ))
+    };
+    pairs.filter_map(status).collect()
 }
 
 fn threads(configured: usize) -> usize {
@@ -141,7 +150,7 @@ impl<T: TierProgram> Process<T> {
         let places: Vec<_> = self
             .listeners
             .iter()
-            .map(|l| format!("{} {}", l.name, l.address))
+            .map(|(l, _)| format!("{} {}", l.name, l.address))
             .collect();
         log::info!(
             "{}-lb {} {} serves on {} (admin {}, {} threads)",
@@ -240,7 +249,7 @@ impl<T: TierProgram> AdminSource for Process<T> {
     }
 
     fn live(&self) -> bool {
-        true
+        self.shared.pulse.is_alive(clock::now())
     }
 
     fn metrics(&self) -> String {

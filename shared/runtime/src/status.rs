@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::lifecycle::Stage;
+use crate::listen::Counts;
 use crate::plan::{Action, Plan, Tier};
 use crate::process::Process;
 use crate::tier::TierProgram;
@@ -13,6 +14,7 @@ use lb_core::status::{
     PoolStatus, RegionState, RegionStatus, RouteStatus, Status, Tier as TierStatus,
 };
 use lb_core::time::Instant;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The state of a pool's member, and why.
@@ -83,7 +85,7 @@ pub(crate) fn status<T: TierProgram>(process: &Process<T>) -> Status {
         failures_total: shared.requests.failed(),
         retries_total: plan.pools.iter().map(|pool| pool.metrics.retries()).sum(),
         config: process.reload.status(),
-        listeners: process.listeners.clone(),
+        listeners: process.listeners.iter().map(counted).collect(),
         routes: T::common(&config)
             .routes
             .iter()
@@ -124,7 +126,7 @@ fn route_status(route: &Route, plan: &Plan) -> RouteStatus {
         target,
         requests_total: rule.map_or(0, |rule| rule.metrics.total()),
         failures_total: rule.map_or(0, |rule| rule.metrics.failures()),
-        retries_total: 0,
+        retries_total: rule.map_or(0, |rule| rule.metrics.retries()),
     }
 }
 
@@ -296,6 +298,15 @@ fn region(entry: &RegionEntry, candidate: &Candidate) -> RegionStatus {
             .iter()
             .map(|member| endpoint_status(member, now))
             .collect(),
+    }
+}
+
+/// A listener with its counts of now.
+fn counted((listener, counts): &(ListenerStatus, Arc<Counts>)) -> ListenerStatus {
+    ListenerStatus {
+        connections: counts.open().into(),
+        accepted_total: counts.accepted(),
+        ..listener.clone()
     }
 }
 

@@ -5,6 +5,7 @@
 //! `bench/README.md`. `threading: work_stealing` runs one loop over all threads instead.
 
 use crate::access_log::AccessLog;
+use crate::clock;
 use crate::lifecycle::Lifecycle;
 use crate::listen::{self, BoundListener, Caps};
 use crate::metrics::Metrics;
@@ -12,11 +13,18 @@ use crate::plan::Plan;
 use crate::report::Reporter;
 use arc_swap::ArcSwap;
 use lb_core::config::model::Threading;
+use lb_core::time::Instant;
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often an event loop shows that it turns.
+const PULSE: Duration = Duration::from_millis(500);
+/// A loop that has not turned for this long is stuck.
+const PULSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Idle upstream connections that a thread keeps.
 const POOL_SIZE: usize = 4096;
@@ -38,6 +46,8 @@ pub struct Shared {
     pub requests: Requests,
     /// Makes the region report.
     pub reporter: Reporter,
+    /// Whether the event loops turn.
+    pub pulse: Pulse,
 }
 
 /// Counts of requests; in flight is the difference, exact because a guard ends each.
@@ -46,6 +56,12 @@ pub struct Requests {
     begun: AtomicU64,
     ended: AtomicU64,
     failed: AtomicU64,
+}
+
+/// When each event loop last turned.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    beats: Mutex<Vec<Arc<AtomicU64>>>,
 }
 
 /// A request that is in flight.
@@ -84,6 +100,32 @@ impl Requests {
 
     pub(crate) fn fail(&self) {
         self.failed.fetch_add(1, Relaxed);
+    }
+}
+
+// === impl Pulse ===
+
+impl Pulse {
+    /// Whether every loop has turned within the last seconds.
+    #[must_use]
+    pub fn is_alive(&self, now: Instant) -> bool {
+        let beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = |beat: &Arc<AtomicU64>| {
+            now.since(Instant::from_nanos(beat.load(Relaxed))) < PULSE_LIMIT
+        };
+        beats.iter().all(fresh)
+    }
+
+    /// Beats for as long as the calling event loop turns.
+    async fn beat(&self) {
+        let beat = Arc::new(AtomicU64::new(clock::now().as_nanos()));
+        let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.push(beat.clone());
+        drop(beats);
+        loop {
+            tokio::time::sleep(PULSE).await;
+            beat.store(clock::now().as_nanos(), Relaxed);
+        }
     }
 }
 
@@ -168,6 +210,8 @@ pub fn start(
 
 /// Accepts on all sockets, then waits until no request is in flight.
 async fn serve(shared: Arc<Shared>, sockets: Vec<BoundListener>) {
+    let alive = shared.clone();
+    let pulse = tokio::spawn(async move { alive.pulse.beat().await });
     let worker = Worker::new(shared);
     let accepting: Vec<_> = sockets
         .into_iter()
@@ -179,5 +223,5 @@ async fn serve(shared: Arc<Shared>, sockets: Vec<BoundListener>) {
         }
     }
     // The process decides when to end; until then connections of this loop go on.
-    std::future::pending::<()>().await;
+    let _ = pulse.await;
 }

@@ -154,6 +154,7 @@ impl Request {
         match verdict {
             Verdict::Retry(pause) => {
                 pool.metrics.retry(failure);
+                self.rule.metrics.retry();
                 self.leave_region(failure);
                 Ok(pause)
             }

@@ -1,6 +1,6 @@
 //! Binding, and the accept loop.
 
-use super::caps::Place;
+use super::caps::{Counts, Place};
 use super::{Connection, TlsListener, h1, h2};
 use crate::client_io::ClientIo;
 use crate::worker::Worker;
@@ -32,6 +32,8 @@ pub struct BoundListener {
     pub name: String,
     /// Its address, with the port that was chosen when 0 was asked for.
     pub address: SocketAddr,
+    /// Its connections, over all threads.
+    pub counts: Arc<Counts>,
     socket: std::net::TcpListener,
     h1: bool,
     h2c: bool,
@@ -44,6 +46,7 @@ struct Entry {
     h1: bool,
     h2c: bool,
     acceptor: Option<TlsAcceptor>,
+    counts: Arc<Counts>,
 }
 
 /// Binds a listener once for each of `threads`, by `SO_REUSEPORT`, so that the kernel spreads
@@ -58,6 +61,7 @@ pub fn bind(
 ) -> Result<Vec<BoundListener>, ListenError> {
     let protocols = listener.effective_protocols();
     let mut address = listener.address;
+    let counts = Arc::new(Counts::default());
     let mut bound = Vec::with_capacity(threads);
     for _ in 0..threads {
         let socket = open(address, threads > 1).map_err(|source| ListenError {
@@ -72,6 +76,7 @@ pub fn bind(
         bound.push(BoundListener {
             name: listener.name.to_string(),
             address,
+            counts: counts.clone(),
             socket,
             h1: protocols.contains(&Protocol::Http1),
             h2c: protocols.contains(&Protocol::H2c),
@@ -96,6 +101,7 @@ pub(crate) async fn run(worker: Arc<Worker>, listener: BoundListener) {
         acceptor: listener
             .tls
             .map(|tls| TlsAcceptor::from(tls.config.clone())),
+        counts: listener.counts,
     };
     let mut closing = worker.shared.lifecycle.closing();
     loop {
@@ -122,7 +128,7 @@ fn admit(worker: &Arc<Worker>, entry: &Entry, stream: TcpStream, peer: SocketAdd
     let ip = peer.ip().to_canonical();
     let place = match shared
         .caps
-        .admit(ip, plan.trust.is_trusted(ip), &plan.limits)
+        .admit(ip, plan.trust.is_trusted(ip), &entry.counts, &plan.limits)
     {
         Ok(place) => place,
         Err(full) => {

@@ -13,7 +13,7 @@ mod tls;
 
 pub(crate) use accept::run;
 pub use accept::{BoundListener, ListenError, bind};
-pub use caps::Caps;
+pub use caps::{Caps, Counts};
 pub use tls::{TlsError, TlsListener};
 
 use std::net::SocketAddr;

@@ -27,6 +27,7 @@ pub struct RouteMetrics {
     durations: Vec<Histogram>,
     overhead: Histogram,
     failures: AtomicU64,
+    retries: AtomicU64,
 }
 
 /// A pool's handles; at the global tier, a region's.
@@ -79,6 +80,7 @@ impl RouteMetrics {
             durations,
             overhead: families.overhead.with_label_values(&[route]),
             failures: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
         }
     }
 
@@ -103,6 +105,17 @@ impl RouteMetrics {
     /// Counts a request that this process failed itself.
     pub fn fail(&self) {
         self.failures.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a try after the first.
+    pub fn retry(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    /// Tries after the first so far.
+    #[must_use]
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Relaxed)
     }
 
     /// Requests that this process failed itself so far.

@@ -7,6 +7,7 @@ use lb_core::name::{RegionName, ReplicaName};
 use lb_core::region::report::{Received, RegionReport, RegionSummary, merge};
 use lb_core::region::{Candidate, Condition, Picked, Ranking};
 use lb_core::time::Instant;
+use prometheus::IntCounterVec;
 use rand::Rng;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -53,6 +54,7 @@ pub struct RegionSet {
     pub regions: Vec<RegionEntry>,
     view: ArcSwap<RegionView>,
     generation: AtomicU64,
+    failovers: IntCounterVec,
 }
 
 /// How a route uses the regions.
@@ -121,13 +123,14 @@ impl RegionEntry {
 // === impl RegionSet ===
 
 impl RegionSet {
-    /// A set of regions.
+    /// A set of regions. `failovers` counts requests that move from one to another.
     #[must_use]
-    pub fn new(regions: Vec<RegionEntry>, now: Instant) -> Self {
+    pub fn new(regions: Vec<RegionEntry>, failovers: IntCounterVec, now: Instant) -> Self {
         let set = Self {
             regions,
             view: ArcSwap::default(),
             generation: AtomicU64::new(0),
+            failovers,
         };
         set.refresh(now);
         set
@@ -137,6 +140,15 @@ impl RegionSet {
     #[must_use]
     pub fn view(&self) -> arc_swap::Guard<Arc<RegionView>> {
         self.view.load()
+    }
+
+    /// Counts a request that left one region and is tried in another.
+    pub fn count_failover(&self, from: usize, to: usize) {
+        if let (Some(from), Some(to)) = (self.regions.get(from), self.regions.get(to)) {
+            self.failovers
+                .with_label_values(&[from.name.as_str(), to.name.as_str()])
+                .inc();
+        }
     }
 
     /// Judges all regions again. Control thread only.
