@@ -56,7 +56,7 @@ pub async fn python() -> Result<PathBuf> {
     std::fs::create_dir_all(&tools)?;
     let lock = File::create(tools.join("python.lock"))?;
     // Other test processes may want it at the same time; the lock ends with this file's handle.
-    tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
+    let _lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
     let venv = tools.join("python");
     let made = venv.join("made-from.txt");
     let python = venv.join("bin/python");

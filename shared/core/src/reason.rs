@@ -33,16 +33,8 @@ pub enum Reason {
     Loop,
     /// The request is malformed or ambiguous.
     BadRequest,
-    /// The method is not served.
-    MethodRefused,
-    /// The request's head is too large.
-    HeadTooLarge,
-    /// The target is too long.
-    TargetTooLong,
     /// The body is too large.
     BodyTooLarge,
-    /// The transfer coding or the protocol version is not supported.
-    NotSupported,
     /// The client was too slow.
     ClientTimeout,
     /// The client left.
@@ -62,11 +54,7 @@ impl Reason {
             Self::FirstByteTimeout | Self::IdleTimeout | Self::DeadlineExceeded => 504,
             Self::Loop => 508,
             Self::BadRequest => 400,
-            Self::MethodRefused => 405,
-            Self::HeadTooLarge => 431,
-            Self::TargetTooLong => 414,
             Self::BodyTooLarge => 413,
-            Self::NotSupported => 501,
             Self::ClientTimeout => 408,
             Self::ClientLeft => return None,
         })
@@ -84,8 +72,8 @@ impl Reason {
             Self::FirstByteTimeout | Self::IdleTimeout | Self::DeadlineExceeded => "UT",
             Self::Overloaded => "UO",
             Self::Loop => "LP",
-            Self::BadRequest | Self::MethodRefused | Self::NotSupported => "DPE",
-            Self::HeadTooLarge | Self::TargetTooLong | Self::BodyTooLarge => "DL",
+            Self::BadRequest => "DPE",
+            Self::BodyTooLarge => "DL",
             Self::ClientTimeout => "DT",
             Self::ClientLeft => "DC",
         }
@@ -107,11 +95,7 @@ impl Reason {
             Self::Overloaded => "overloaded",
             Self::Loop => "loop",
             Self::BadRequest => "bad_request",
-            Self::MethodRefused => "method_refused",
-            Self::HeadTooLarge => "head_too_large",
-            Self::TargetTooLong => "target_too_long",
             Self::BodyTooLarge => "body_too_large",
-            Self::NotSupported => "not_supported",
             Self::ClientTimeout => "client_timeout",
             Self::ClientLeft => "client_left",
         }
@@ -142,11 +126,7 @@ impl Reason {
             Self::Overloaded,
             Self::Loop,
             Self::BadRequest,
-            Self::MethodRefused,
-            Self::HeadTooLarge,
-            Self::TargetTooLong,
             Self::BodyTooLarge,
-            Self::NotSupported,
             Self::ClientTimeout,
             Self::ClientLeft,
         ]

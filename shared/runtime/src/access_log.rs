@@ -3,11 +3,13 @@
 //! A line is handed over through a bounded queue. When the writer is behind, lines are dropped and
 //! counted; a request never waits for a disk.
 
+use arc_swap::ArcSwap;
 use lb_core::config::model::AccessLog as Settings;
 use prometheus::IntCounter;
 use serde::Serialize;
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -74,9 +76,7 @@ pub struct Line<'a> {
 #[derive(Debug)]
 pub struct AccessLog {
     queue: Option<SyncSender<String>>,
-    sample: f64,
-    slow: Duration,
-    query: bool,
+    settings: ArcSwap<Settings>,
     dropped: IntCounter,
 }
 
@@ -104,14 +104,16 @@ impl AccessLog {
                 Some(sender)
             }
         };
-        let (sample, slow) = (settings.sample.ratio(), settings.slow.get());
         Ok(Self {
             queue,
-            sample,
-            slow,
-            query: settings.query,
+            settings: ArcSwap::from_pointee(settings.clone()),
             dropped,
         })
+    }
+
+    /// Takes over what a reload may change: the sample, the limit of slowness, and queries.
+    pub fn reconfigure(&self, settings: &Settings) {
+        self.settings.store(Arc::new(settings.clone()));
     }
 
     /// Whether a request is written. `draw` is uniform in 0.0 to 1.0.
@@ -123,14 +125,18 @@ impl AccessLog {
         took: Duration,
         draw: impl FnOnce() -> f64,
     ) -> bool {
+        let settings = self.settings.load();
         self.queue.is_some()
-            && (failed || !(100..400).contains(&status) || took > self.slow || draw() < self.sample)
+            && (failed
+                || !(100..400).contains(&status)
+                || took > settings.slow.get()
+                || draw() < settings.sample.ratio())
     }
 
     /// Whether queries are written.
     #[must_use]
-    pub const fn has_query(&self) -> bool {
-        self.query
+    pub fn has_query(&self) -> bool {
+        self.settings.load().query
     }
 
     /// Hands a line over; never waits.

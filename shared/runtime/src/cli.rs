@@ -5,7 +5,7 @@ use crate::reload;
 use crate::tier::TierProgram;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Exit code of a configuration that is at fault.
@@ -25,7 +25,11 @@ enum Verb {
     /// Check a configuration and tell every fault.
     Check {
         /// The configuration file.
-        file: PathBuf,
+        #[arg(value_name = "FILE", required_unless_present = "config")]
+        file: Option<PathBuf>,
+        /// The same, as for `run`.
+        #[arg(long, value_name = "FILE", conflicts_with = "file")]
+        config: Option<PathBuf>,
     },
 }
 
@@ -55,13 +59,17 @@ pub fn main<T: TierProgram>() -> ExitCode {
             }
             Err(error) => fail(&error),
         },
-        Verb::Check { file } => match reload::load::<T>(&file) {
-            Ok((_, hash)) => {
-                let _ = writeln!(std::io::stdout(), "{}: good ({hash})", file.display());
-                ExitCode::SUCCESS
-            }
-            Err(error) => fail(&error.into()),
-        },
+        Verb::Check { file, config } => check::<T>(&file.or(config).unwrap_or_default()),
+    }
+}
+
+fn check<T: TierProgram>(file: &Path) -> ExitCode {
+    match reload::load::<T>(file) {
+        Ok((_, hash)) => {
+            let _ = writeln!(std::io::stdout(), "{}: good ({hash})", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error.into()),
     }
 }
 

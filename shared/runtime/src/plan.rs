@@ -77,7 +77,7 @@ pub struct Rule {
     /// Retries in one pool or region.
     pub retry: Rules,
     /// Bounds the retries of all its requests.
-    pub budget: Budget,
+    pub budget: Arc<Budget>,
     /// Size of a request body.
     pub max_body: Option<u64>,
     /// Rewrites the target.

@@ -194,6 +194,7 @@ impl<T: TierProgram> Reload<T> {
         let generation = state.status.generation + 1;
         let plan = build::plan::<T>(&config, &self.site, generation).map_err(LoadError::Build)?;
         self.shared.plan.store(Arc::new(plan));
+        self.shared.log.reconfigure(T::common(&config).access_log);
         Ok((config, hash, deferred))
     }
 

@@ -239,14 +239,13 @@ fn regions(plan: &Plan) -> Vec<RegionStatus> {
         return Vec::new();
     };
     let view = set.view();
-    set.regions
-        .iter()
-        .zip(&view.candidates)
-        .map(|(entry, candidate)| region(entry, candidate))
+    let known = set.regions.iter().zip(&view.candidates).zip(&view.since);
+    known
+        .map(|((entry, candidate), since)| region(entry, candidate, *since))
         .collect()
 }
 
-fn region(entry: &RegionEntry, candidate: &Candidate) -> RegionStatus {
+fn region(entry: &RegionEntry, candidate: &Candidate, since: Instant) -> RegionStatus {
     let now = clock::now();
     let view = entry.pool.view();
     let summary = entry.summary(now);
@@ -277,7 +276,7 @@ fn region(entry: &RegionEntry, candidate: &Candidate) -> RegionStatus {
             .or(entry.capacity_rps),
         state: region_state(candidate.condition),
         why,
-        since_ms: 0,
+        since_ms: millis(now.since(since)),
         healthy_fraction: share,
         report_age_ms: summary.as_ref().map(|summary| millis(summary.age)),
         utilization: summary

@@ -116,12 +116,15 @@ impl Pulse {
         beats.iter().all(fresh)
     }
 
+    fn register(&self, beat: Arc<AtomicU64>) {
+        let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.push(beat);
+    }
+
     /// Beats for as long as the calling event loop turns.
     async fn beat(&self) {
         let beat = Arc::new(AtomicU64::new(clock::now().as_nanos()));
-        let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
-        beats.push(beat.clone());
-        drop(beats);
+        self.register(beat.clone());
         loop {
             tokio::time::sleep(PULSE).await;
             beat.store(clock::now().as_nanos(), Relaxed);

@@ -8,6 +8,7 @@ mod rules;
 
 pub use pools::{MemberSpec, PoolSpec};
 
+use crate::discover::WatchStats;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::plan::{Action, Identity, Plan};
 use crate::tier::{Common, TierProgram};
@@ -15,6 +16,7 @@ use crate::upstream::{EndpointTable, Pool, RegionSet, Reports};
 use lb_core::balance::PoolLoad;
 use lb_core::config::model;
 use lb_core::http::forward::Trust;
+use lb_core::retry::Budget;
 use lb_core::route::RouteTable;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -33,8 +35,10 @@ pub struct Site {
     /// All endpoints.
     pub endpoints: EndpointTable,
     resolved: Mutex<HashMap<String, Vec<SocketAddr>>>,
+    lookups: Mutex<HashMap<String, Arc<WatchStats>>>,
     reports: Mutex<HashMap<String, Reports>>,
     loads: Mutex<HashMap<String, Arc<PoolLoad>>>,
+    budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
 }
 
 /// What a tier's routes lead to.
@@ -64,8 +68,10 @@ impl Site {
             base,
             endpoints: EndpointTable::default(),
             resolved: Mutex::default(),
+            lookups: Mutex::default(),
             reports: Mutex::default(),
             loads: Mutex::default(),
+            budgets: Mutex::default(),
         }
     }
 
@@ -90,6 +96,26 @@ impl Site {
     pub fn load(&self, pool: &str) -> Arc<PoolLoad> {
         let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
         loads.entry(pool.to_owned()).or_default().clone()
+    }
+
+    /// A route's retry budget. It belongs to the route's name: a reload that keeps its numbers keeps what
+    /// was spent.
+    #[must_use]
+    pub fn budget(&self, route: &str, retry: &model::Retry) -> Arc<Budget> {
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbers = format!("{} {}", retry.budget, retry.budget_floor);
+        let make = || Arc::new(Budget::new(retry.budget.ratio(), retry.budget_floor));
+        budgets
+            .entry((route.to_owned(), numbers))
+            .or_insert_with(make)
+            .clone()
+    }
+
+    /// How the resolving of `host:port` fares.
+    #[must_use]
+    pub fn lookups(&self, address: &str) -> Arc<WatchStats> {
+        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        lookups.entry(address.to_owned()).or_default().clone()
     }
 
     /// The reports of a region's replicas.
@@ -120,7 +146,7 @@ pub fn plan<T: TierProgram>(
     let rules = routes
         .iter()
         .zip(targets.actions)
-        .map(|(route, action)| rules::rule(route, action, limits, &site.metrics).map(Arc::new))
+        .map(|(route, action)| rules::rule(route, action, limits, site).map(Arc::new))
         .collect::<Result<_, _>>()?;
     Ok(Plan {
         generation,

@@ -1,10 +1,11 @@
 //! A route of the configuration, ready to be followed.
 
-use crate::metrics::{Metrics, RouteMetrics};
+use super::Site;
+use crate::metrics::RouteMetrics;
 use crate::plan::{Action, Rule};
 use http::HeaderValue;
 use lb_core::config::model::{Limits, Route};
-use lb_core::retry::{Budget, Rules};
+use lb_core::retry::Rules;
 use lb_core::route::edit::HeaderPlan;
 use lb_core::route::target::{PrefixRewrite, RedirectPlan};
 
@@ -12,7 +13,7 @@ pub(super) fn rule(
     route: &Route,
     action: Option<(Action, String)>,
     limits: &Limits,
-    metrics: &Metrics,
+    site: &Site,
 ) -> Result<Rule, String> {
     let fault =
         |what: &str, why: &dyn std::fmt::Display| format!("route {}: {what}{why}", route.name);
@@ -36,7 +37,7 @@ pub(super) fn rule(
         action,
         timeouts: (&route.timeouts).into(),
         retry: Rules::new(&route.retry),
-        budget: Budget::new(route.retry.budget.ratio(), route.retry.budget_floor),
+        budget: site.budget(route.name.as_str(), &route.retry),
         max_body,
         rewrite: PrefixRewrite::new(route).map_err(|error| fault("", &error))?,
         rewrite_host: rewrite_host.map_err(|error| fault("rewrite.host: ", &error))?,
@@ -44,6 +45,6 @@ pub(super) fn rule(
             .map_err(|error| fault("request_headers: ", &error))?,
         response_edits: HeaderPlan::new(&route.response_headers)
             .map_err(|error| fault("response_headers: ", &error))?,
-        metrics: RouteMetrics::new(&metrics.families, route.name.as_str(), &pool),
+        metrics: RouteMetrics::new(&site.metrics.families, route.name.as_str(), &pool),
     })
 }

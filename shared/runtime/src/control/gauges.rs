@@ -1,11 +1,13 @@
 //! Gauges that follow a state: brought up to date once a second.
 
-use crate::build::Site;
+use crate::build::{PoolSpec, Site};
 use crate::clock;
 use crate::status;
 use crate::worker::Shared;
 use lb_core::status::{EndpointState, RegionState};
+use lb_core::time::Instant;
 use std::collections::HashSet;
+use std::net::SocketAddr;
 
 /// The series that were written, so that those of a server that is gone can be taken out.
 #[derive(Debug, Default)]
@@ -29,6 +31,7 @@ impl Gauges {
         for pool in &plan.pools {
             let view = pool.view();
             let name = pool.spec.name.as_str();
+            lookups(site, &pool.spec, now);
             let in_flight = view
                 .members
                 .iter()
@@ -79,5 +82,19 @@ impl Gauges {
                 age.set(summary.age.as_secs_f64());
             }
         }
+    }
+}
+
+/// When the names of a pool were last resolved: the oldest counts. Nothing for literal addresses.
+fn lookups(site: &Site, spec: &PoolSpec, now: Instant) {
+    let names = spec
+        .members
+        .iter()
+        .filter(|member| member.address.parse::<SocketAddr>().is_err());
+    let ages = names.filter_map(|member| site.lookups(&member.address).age(now));
+    if let Some(age) = ages.max() {
+        let last_sync = &site.metrics.families.discovery_last_sync;
+        let at = clock::unix_millis() as f64 / 1e3 - age.as_secs_f64();
+        last_sync.with_label_values(&[&spec.name]).set(at);
     }
 }

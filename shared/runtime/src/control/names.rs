@@ -3,7 +3,7 @@
 use super::Tasks;
 use crate::build::Site;
 use crate::clock;
-use crate::discover::{SystemResolver, WatchStats, WatchTarget, watch};
+use crate::discover::{SystemResolver, WatchTarget, watch};
 use crate::plan::Plan;
 use rand::RngExt;
 use std::net::SocketAddr;
@@ -87,7 +87,7 @@ pub(super) fn reconcile(
         };
         let (site, resolver, address) = (site.clone(), resolver.clone(), address.clone());
         let task = tokio::spawn(async move {
-            let stats = WatchStats::default();
+            let stats = site.lookups(&address);
             let seed = clock::with_rng(|rng| rng.random());
             let on_change = |found: Vec<SocketAddr>| {
                 log::info!("{address} resolves to {found:?}");

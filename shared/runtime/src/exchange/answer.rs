@@ -157,11 +157,7 @@ fn remedy(reason: Reason) -> &'static str {
         Reason::Overloaded => "overloaded; ask again later",
         Reason::Loop => "the request passed here before",
         Reason::BadRequest => "the request is malformed",
-        Reason::MethodRefused => "the method is not served",
-        Reason::HeadTooLarge => "the request's head is too large",
-        Reason::TargetTooLong => "the target is too long",
         Reason::BodyTooLarge => "the body is too large",
-        Reason::NotSupported => "not supported",
         Reason::ClientTimeout => "the request's body did not arrive in time",
         Reason::ClientLeft => "the client left",
     }

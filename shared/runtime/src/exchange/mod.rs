@@ -22,6 +22,7 @@ use crate::worker::{Ongoing, Worker};
 use account::Ended;
 use answer::Answer;
 use lb_core::reason::Reason;
+use lb_core::retry::Failure;
 use lb_core::time::Instant;
 use pingora_core::protocols::http::ServerSession;
 use pump::TryEnd;
@@ -102,6 +103,9 @@ async fn run(
             reason: Reason::ClientLeft,
         },
         TryEnd::Refused(reason) => refuse(session, request, reason).await,
+        TryEnd::Failed(Failure::FirstByteTimeout) if request.time_left().is_zero() => {
+            refuse(session, request, Reason::DeadlineExceeded).await
+        }
         TryEnd::Failed(failure) => refuse(session, request, failure.reason()).await,
         TryEnd::Retry(_) => refuse(session, request, Reason::NoEndpoint).await,
     }

@@ -2,7 +2,7 @@
 
 use super::pump::TryEnd;
 use super::request::Request;
-use super::upstream_head::{EditResponse, HOP_BY_HOP, names};
+use super::upstream_head::{EditResponse, HOP_BY_HOP, REQUEST_ID, names};
 use crate::clock;
 use crate::plan::Action;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE, VIA};
@@ -65,6 +65,7 @@ pub(super) fn prepare(session: &ServerSession, request: &Request, head: &mut Res
     let asked = session.req_header();
     frame(head, &asked.method, asked.version);
     let _ = head.append_header(VIA, request.plan.identity.pseudonym.value(received).clone());
+    let _ = head.insert_header(REQUEST_ID, request.id.clone());
     if let Some(report) = &request.report {
         let _ = head.insert_header(REGION_LOAD, report.clone());
     }

@@ -36,7 +36,15 @@ impl Request {
         loop {
             let (index, made) = match self.tries.region {
                 Some(current) => current,
-                None => (self.next_region(route)?, 0),
+                None => {
+                    let next = self.next_region(route)?;
+                    if let (Some(last), true) =
+                        (self.tries.spent_regions.last(), self.tries.made > 0)
+                    {
+                        route.set.count_failover(*last, next);
+                    }
+                    (next, 0)
+                }
             };
             let pool = route.set.regions.get(index)?.pool.clone();
             if let Some(endpoint) = self.select_in(pool) {

@@ -45,6 +45,8 @@ pub struct RegionView {
     generation: u64,
     /// One for each region, in the order of the configuration.
     pub candidates: Vec<Candidate>,
+    /// Since when each region's condition is of its kind.
+    pub since: Vec<Instant>,
 }
 
 /// All regions of one configuration generation.
@@ -153,15 +155,31 @@ impl RegionSet {
 
     /// Judges all regions again. Control thread only.
     pub fn refresh(&self, now: Instant) {
-        let candidates = self
+        let candidates: Vec<Candidate> = self
             .regions
             .iter()
             .map(|region| region.candidate(now))
             .collect();
+        let before = self.view.load();
+        let kind = |candidate: &Candidate| std::mem::discriminant(&candidate.condition);
+        let since = candidates.iter().enumerate().map(|(index, candidate)| {
+            let same = before
+                .candidates
+                .get(index)
+                .is_some_and(|old| kind(old) == kind(candidate));
+            before
+                .since
+                .get(index)
+                .copied()
+                .filter(|_| same)
+                .unwrap_or(now)
+        });
+        let since = since.collect();
         let generation = self.generation.fetch_add(1, Relaxed) + 1;
         self.view.store(Arc::new(RegionView {
             generation,
             candidates,
+            since,
         }));
     }
 }
