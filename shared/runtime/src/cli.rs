@@ -5,7 +5,7 @@ use crate::reload;
 use crate::tier::TierProgram;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Exit code of a configuration that is at fault.
@@ -23,14 +23,7 @@ enum Verb {
     /// Serve until SIGTERM.
     Run(Run),
     /// Check a configuration and tell every fault.
-    Check {
-        /// The configuration file.
-        #[arg(value_name = "FILE", required_unless_present = "config")]
-        file: Option<PathBuf>,
-        /// The same, as for `run`.
-        #[arg(long, value_name = "FILE", conflicts_with = "file")]
-        config: Option<PathBuf>,
-    },
+    Check(Check),
 }
 
 #[derive(Debug, Args)]
@@ -41,6 +34,16 @@ struct Run {
     /// End when standard input does: for tests and demonstrations.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", required_unless_present = "file")]
+    config: Option<PathBuf>,
+    /// The same without the option's name.
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    file: Option<PathBuf>,
 }
 
 /// Runs a tier's program by its command line.
@@ -59,17 +62,17 @@ pub fn main<T: TierProgram>() -> ExitCode {
             }
             Err(error) => fail(&error),
         },
-        Verb::Check { file, config } => check::<T>(&file.or(config).unwrap_or_default()),
-    }
-}
-
-fn check<T: TierProgram>(file: &Path) -> ExitCode {
-    match reload::load::<T>(file) {
-        Ok((_, hash)) => {
-            let _ = writeln!(std::io::stdout(), "{}: good ({hash})", file.display());
-            ExitCode::SUCCESS
+        Verb::Check(check) => {
+            // clap sees to it that one of both is there.
+            let file = check.config.or(check.file).unwrap_or_default();
+            match reload::load::<T>(&file) {
+                Ok((_, hash)) => {
+                    let _ = writeln!(std::io::stdout(), "{}: good ({hash})", file.display());
+                    ExitCode::SUCCESS
+                }
+                Err(error) => fail(&error.into()),
+            }
         }
-        Err(error) => fail(&error.into()),
     }
 }
 

@@ -5,8 +5,11 @@ mod regional;
 mod stage;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use strata_tests::process::Launch;
+use strata_tests::tools;
 
 /// Files that a test here runs.
 const RUN: [&str; 11] = [
@@ -36,5 +39,21 @@ fn no_file_is_without_a_test() -> Result<()> {
     }
     let run: BTreeSet<String> = RUN.iter().map(ToString::to_string).collect();
     ensure!(found == run, "in conf/: {found:?}, run: {run:?}");
+    Ok(())
+}
+
+/// The commands that the files and their documentation name.
+#[tokio::test]
+async fn every_file_passes_the_documented_checks() -> Result<()> {
+    for name in RUN {
+        let file = stage::conf().join(name);
+        let program = stage::tier(&std::fs::read_to_string(&file)?).program();
+        for launch in [
+            Launch::new(program, tools::program(program)?).args(["check", "--config"]),
+            Launch::new("lbctl", tools::program("lbctl")?).args(["config", "check"]),
+        ] {
+            launch.arg(&file).run_ok(Duration::from_secs(5)).await?;
+        }
+    }
     Ok(())
 }

@@ -31,14 +31,19 @@ pub(crate) fn conf() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf")
 }
 
-/// Runs `file`; `prepare` gets the directory in which its copy lies, before the start.
-pub(crate) async fn run(file: &str, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Stage> {
-    let text = std::fs::read_to_string(conf().join(file))?;
-    let tier = if text.contains("\nregions:\n") {
+/// The tier that a file is for.
+pub(crate) fn tier(text: &str) -> Tier {
+    if text.contains("\nregions:\n") {
         Tier::Global
     } else {
         Tier::Regional
-    };
+    }
+}
+
+/// Runs `file`; `prepare` gets the directory in which its copy lies, before the start.
+pub(crate) async fn run(file: &str, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Stage> {
+    let text = std::fs::read_to_string(conf().join(file))?;
+    let tier = tier(&text);
     let dir = tempfile::tempdir()?;
     prepare(dir.path())?;
     let mut own = own_ports(&text)?.into_iter();
