@@ -144,6 +144,8 @@ impl<'a> Pump<'a> {
     }
 
     async fn on_body(&mut self, piece: Option<Bytes>) -> Option<TryEnd> {
+        // Over HTTP/2 a body that trailers follow ends without the session calling it done.
+        let ended = piece.is_none();
         match piece {
             Some(piece) if !piece.is_empty() => {
                 let limit = if self.tunnel {
@@ -172,7 +174,7 @@ impl<'a> Pump<'a> {
             }
             None => {}
         }
-        if !self.tunnel && self.session.is_body_done() && !self.request.body.complete {
+        if !self.tunnel && (ended || self.session.is_body_done()) && !self.request.body.complete {
             self.request.body_ended();
             if self.pending.is_empty() {
                 self.finish_upload().await;
