@@ -144,15 +144,11 @@ impl RawAnswer {
         self.statuses().first().copied()
     }
 
-    /// Statuses of all answers, informational ones included, as far as their status lines start a line.
+    /// Statuses of all answers, informational ones included. A body that quotes a status line counts too.
     pub fn statuses(&self) -> Vec<u16> {
-        self.text()
-            .lines()
-            .filter_map(|line| {
-                line.strip_prefix("HTTP/1.1 ")
-                    .or(line.strip_prefix("HTTP/1.0 "))
-            })
-            .filter_map(|rest| rest.get(..3)?.parse().ok())
+        let text = self.text();
+        text.match_indices("HTTP/1.")
+            .filter_map(|(at, _)| text.get(at + 9..at + 12)?.parse().ok())
             .collect()
     }
 

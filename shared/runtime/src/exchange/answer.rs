@@ -83,6 +83,11 @@ impl Answer {
         {
             return None;
         }
+        // Where the request ends is not known then, so nothing after it may be read as another.
+        if let Some(Reason::BadRequest | Reason::ClientTimeout | Reason::BodyTooLarge) = self.reason
+        {
+            session.set_keepalive(None);
+        }
         let grpc = session
             .get_header(CONTENT_TYPE)
             .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));

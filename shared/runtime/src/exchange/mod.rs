@@ -128,6 +128,10 @@ fn too_long(session: &ServerSession, request: &Request) -> bool {
 /// resets the connection and can take the answer with it.
 async fn linger(session: &mut ServerSession) {
     if !session.is_body_done() && session.as_http1().is_some() && !session.was_upgraded() {
-        let _ = session.drain_request_body().await;
+        // A body that can't be read to its end leaves the connection out of step: a second attempt
+        // could find a request in what is left of it.
+        if session.drain_request_body().await.is_err() {
+            session.set_keepalive(None);
+        }
     }
 }

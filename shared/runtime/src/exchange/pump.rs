@@ -86,6 +86,7 @@ impl<'a> Pump<'a> {
     pub(super) async fn run(mut self) -> TryEnd {
         if let Upstream::H2(h2) = &mut *self.upstream {
             self.upload = h2.take_request_body_writer();
+            self.say_continue().await;
         }
         self.upstream
             .set_write_timeout(Some(self.request.rule.timeouts.idle));
@@ -102,6 +103,20 @@ impl<'a> Pump<'a> {
             if let Some(end) = end {
                 return end;
             }
+        }
+    }
+
+    /// Tells an HTTP/1.1 client that waits for it to send its body. An HTTP/1 endpoint says so itself and
+    /// its word is passed on; one that speaks HTTP/2 is not asked (RFC 9110 §10.1.1 lets a proxy answer).
+    async fn say_continue(&mut self) {
+        let asked = self.session.req_header();
+        let waits = asked.version == http::Version::HTTP_11
+            && asked.headers.contains_key(http::header::EXPECT)
+            && !self.request.body.complete
+            && self.session.response_written().is_none();
+        if waits {
+            // A client that is gone shows at the next read.
+            let _ = self.session.write_continue_response().await;
         }
     }
 
@@ -144,6 +159,8 @@ impl<'a> Pump<'a> {
     }
 
     async fn on_body(&mut self, piece: Option<Bytes>) -> Option<TryEnd> {
+        // Over HTTP/2 a body that trailers follow ends without the session calling it done.
+        let ended = piece.is_none();
         match piece {
             Some(piece) if !piece.is_empty() => {
                 let limit = if self.tunnel {
@@ -172,7 +189,7 @@ impl<'a> Pump<'a> {
             }
             None => {}
         }
-        if !self.tunnel && self.session.is_body_done() && !self.request.body.complete {
+        if !self.tunnel && (ended || self.session.is_body_done()) && !self.request.body.complete {
             self.request.body_ended();
             if self.pending.is_empty() {
                 self.finish_upload().await;

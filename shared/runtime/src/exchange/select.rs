@@ -47,13 +47,19 @@ impl Request {
                 }
             };
             let pool = route.set.regions.get(index)?.pool.clone();
-            if let Some(endpoint) = self.select_in(pool) {
+            if let Some(endpoint) = self.select_in(pool.clone()).or_else(|| self.resort(&pool)) {
                 self.tries.region = Some((index, made + 1));
                 return Some(endpoint);
             }
             self.tries.spent_regions.push(index);
             self.tries.region = None;
         }
+    }
+
+    /// A replica of a region without a good one. Such a region is chosen only when there is no better,
+    /// and that all regions are down at one time is likelier our own mistake.
+    fn resort(&self, pool: &Pool) -> Option<Arc<Endpoint>> {
+        clock::with_rng(|rng| pool.pick_without_health(&self.tries.endpoints, rng))
     }
 
     fn next_region(&mut self, route: &RegionRoute) -> Option<usize> {

@@ -9,6 +9,7 @@ use crate::upstream::Endpoint;
 use crate::worker::Worker;
 use lb_core::reason::Reason;
 use lb_core::retry::Failure;
+use pingora_core::protocols::ALPN;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::client::HttpSession as Upstream;
 use pingora_error::ErrorType;
@@ -100,6 +101,7 @@ async fn attempt(
     request.times.upstream += now.since(connected);
     match end {
         TryEnd::Complete { reusable, .. } => {
+            let reusable = reusable && !request.is_upgrade;
             settle(worker, endpoint, upstream, reusable).await;
         }
         _ => drop_upstream(upstream),
@@ -114,7 +116,14 @@ async fn connect(
     endpoint: &Endpoint,
 ) -> Result<(Upstream, bool), Failure> {
     let limit = request.rule.timeouts.connect.min(request.time_left());
-    let session = worker.connector.get_http_session(&endpoint.peer);
+    let plain = request.is_upgrade.then(|| {
+        // HTTP/2 has no upgrades; whoever speaks it here takes HTTP/1.1 too.
+        let mut peer = endpoint.peer.clone();
+        peer.options.alpn = ALPN::H1;
+        peer
+    });
+    let peer = plain.as_ref().unwrap_or(&endpoint.peer);
+    let session = worker.connector.get_http_session(peer);
     match pingora_timeout::timeout(limit, session).await {
         Ok(Ok(session)) => Ok(session),
         Ok(Err(error)) => {

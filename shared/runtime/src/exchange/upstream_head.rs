@@ -5,7 +5,8 @@ use super::request::Request;
 use crate::clock;
 use crate::listen::Connection;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    VIA,
 };
 use http::uri::Authority;
 use http::{HeaderValue, Version};
@@ -97,6 +98,10 @@ pub(super) fn names(list: &str) -> impl Iterator<Item = &str> {
 
 /// Frames the body for the endpoint's version.
 fn frame(head: &mut RequestHeader, has_body: bool, h2: bool) -> Result<()> {
+    if h2 {
+        // We answer it: `Pump::say_continue`.
+        head.remove_header(&EXPECT);
+    }
     let chunked = head.remove_header(&TRANSFER_ENCODING).is_some();
     if has_body && !h2 && (chunked || !head.headers.contains_key(CONTENT_LENGTH)) {
         head.remove_header(&CONTENT_LENGTH);
@@ -117,6 +122,10 @@ fn target(
         && let Ok(value) = HeaderValue::try_from(authority.as_str())
     {
         head.insert_header(HOST, value)?;
+    }
+    // HTTP/1.0 may leave it out, HTTP/1.1 may not: what we pass on as 1.1 names the endpoint then.
+    if let (false, Some(endpoint)) = (head.headers.contains_key(HOST), &request.tries.last) {
+        head.insert_header(HOST, endpoint.key.address.to_string())?;
     }
     if let Some(host) = &rule.rewrite_host {
         if let Some(asked) = head.headers.get(HOST).cloned() {

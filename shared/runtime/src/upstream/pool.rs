@@ -12,6 +12,7 @@ use lb_core::balance::{Balancer, Candidate, EndpointId, Weight, hash::stable_has
 use lb_core::outlier::may_eject;
 use lb_core::time::Instant;
 use rand::Rng;
+use rand::seq::IteratorRandom;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -112,6 +113,20 @@ impl Pool {
         let view = self.view.load();
         let index = view.balancer.pick(key, tried, now, rng)?;
         view.routable.get(index).cloned()
+    }
+
+    /// Chooses among all endpoints with a weight, when none is routable; `None` when one is.
+    pub fn pick_without_health(
+        &self,
+        tried: &[EndpointId],
+        rng: &mut impl Rng,
+    ) -> Option<Arc<Endpoint>> {
+        let view = self.view.load();
+        let left =
+            |member: &&Member| member.weight.is_some() && !tried.contains(&member.endpoint.id);
+        let left = view.members.iter().filter(left);
+        let chosen = left.choose(rng).filter(|_| view.routable.is_empty())?;
+        Some(chosen.endpoint.clone())
     }
 
     /// Ejects an endpoint whose gateway errors completed a row, unless too much of the pool is out.
