@@ -9,7 +9,7 @@ use crate::drill::{alone, drill, mixed, takes_traffic_again};
 
 fn plan(regions: usize, route: &'static str) -> Topology {
     let plan = Topology::two_tier().globals(2).regions(regions, 2, 3);
-    plan.tune_global(move |file| file.route = route.to_owned())
+    plan.tune_global(move |file| file.route_extra = route.to_owned())
 }
 
 #[tokio::test]
