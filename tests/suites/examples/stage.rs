@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use regex::Regex;
+use strata_tests::eventually;
 use strata_tests::http::{self, Answer, Body, Dial};
 use strata_tests::process::{Launch, Process};
 use strata_tests::server::Server;
@@ -83,6 +84,17 @@ impl Stage {
     /// The server that stands for a port of the file.
     pub(crate) fn server(&self, port: u16) -> Result<&Server> {
         self.servers.get(&port).context("no server for this port")
+    }
+
+    /// Waits until no request is counted as in flight.
+    pub(crate) async fn is_idle(&self) -> Result<()> {
+        eventually(SOON, "no request in flight", async || {
+            let status = http::get(self.admin, "/api/v1/status").await?.json()?;
+            let pools = status["pools"].as_array().cloned().unwrap_or_default();
+            ensure!(pools.iter().all(|pool| pool["inflight"] == 0), "{status}");
+            Ok(())
+        })
+        .await
     }
 
     /// `GET path` with a host and header fields.

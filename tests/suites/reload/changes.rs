@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use strata_tests::eventually;
 use strata_tests::http;
 use strata_tests::load::Load;
+use strata_tests::process::Signal;
 use strata_tests::reconcile::reconcile;
+use strata_tests::topology::Topology;
 
 use crate::bed::{Bed, LIVE, Plan, SOON};
 
@@ -162,6 +164,49 @@ async fn a_changed_listener_is_deferred_and_the_rest_is_live() -> Result<()> {
     ensure!(
         status["config"]["deferred"] == serde_json::json!([]),
         "{status}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_global_tier_reloads_under_load_too() -> Result<()> {
+    let mut platform = Topology::two_tier().regions(2, 2, 1).start().await?;
+    let running = platform.load().rate(60.0).posts(0.3, 4_000).start()?;
+    running.settle(30).await;
+    let replica = platform.replica("g1")?;
+    let original = std::fs::read_to_string(replica.config())?;
+    let cut = original.find("  - name: r2").context("no second region")?;
+    let texts = [
+        original.replacen("weight: 1", "weight: 0", 1),
+        original.replace("policy: priority", "policy: weighted"),
+        original.split_at(cut).0.to_owned(),
+        original.replacen("weight: 1", "weight: 9", 1),
+        original.clone(),
+    ];
+    for (round, text) in (2_u64..32).zip(texts.iter().cycle()) {
+        replica.rewrite(|_| text.clone())?;
+        replica.signal(Signal::SIGHUP)?;
+        eventually(SOON, "the reload", async || {
+            let status = replica.status().await?;
+            ensure!(
+                status["config"]["generation"] == round,
+                "{}",
+                status["config"]
+            );
+            Ok(())
+        })
+        .await?;
+        running.settle(3).await;
+    }
+    let report = running.stop().await;
+    let accounts = reconcile(&report, platform.ledgers());
+    ensure!(
+        report.failed == 0 && accounts.is_clean(),
+        "{report}{accounts}"
+    );
+    ensure!(
+        accounts.repeated.is_empty(),
+        "a reload costs no retry: {accounts}"
     );
     Ok(())
 }

@@ -159,3 +159,23 @@ async fn refused(bed: &mut Bed, bad: &Bad) -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn sighup_tries_a_refused_file_again() -> Result<()> {
+    let mut bed = Bed::start(1).await?;
+    let mut plan = Plan::of(1);
+    plan.pool += "\ntls: { ca: authorities.pem }";
+    let before = bed.generation().await?;
+    bed.write(bed.text(&plan))?;
+    eventually(SOON, "the refusal", async || {
+        let error = bed.status().await?["config"]["error"].to_string();
+        ensure!(error.contains("authorities.pem"), "{error}");
+        Ok(())
+    })
+    .await?;
+    // The file itself stays as it is; what it names is put in place.
+    let authority = strata_tests::certs::Authority::new()?;
+    std::fs::write(bed.dir.path().join("authorities.pem"), authority.pem())?;
+    bed.process.signal(Signal::SIGHUP)?;
+    bed.generation_after(before).await
+}
