@@ -221,9 +221,6 @@ impl<T: TierProgram> Process<T> {
                         "first probes of pool {} ({unknown} left)",
                         pool.spec.name
                     ));
-                } else if pool.is_stale() {
-                    // Sticky choices would move with the next view, so nobody should choose by this one.
-                    pending.push(format!("first view of pool {}", pool.spec.name));
                 }
             }
         }

@@ -87,12 +87,6 @@ impl Pool {
         self.stale.store(true, Relaxed);
     }
 
-    /// Whether something was learned that the view does not show yet.
-    #[must_use]
-    pub fn is_stale(&self) -> bool {
-        self.stale.load(Relaxed)
-    }
-
     /// Builds a new view when one is due. Control thread only.
     pub fn refresh(&self, now: Instant) {
         if self.stale.swap(false, Relaxed) {
