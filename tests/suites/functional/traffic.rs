@@ -1,5 +1,6 @@
 //! Continuous load with ledgers on both sides, undisturbed and with a server dying under it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -21,6 +22,7 @@ async fn three() -> Result<[Server; 3]> {
 async fn undisturbed_traffic_is_clean_and_spread() -> Result<()> {
     let servers = three().await?;
     let subject = Subject::start(super::KIND, &servers.each_ref().map(Server::address)).await?;
+    let mut served = BTreeSet::new();
     for (mode, address) in [
         (Mode::KeepAlive, subject.http1),
         (Mode::NewConnection, subject.http1),
@@ -33,13 +35,15 @@ async fn undisturbed_traffic_is_clean_and_spread() -> Result<()> {
             .run_for(Duration::from_secs(1))
             .await?;
         ensure!(report.success_ratio() == 1.0, "{mode:?}: {report}");
-        ensure!(report.by_server().len() == 3, "{mode:?}: {report}");
+        served.extend(report.by_server().into_keys());
         let result = reconcile(&report, servers.iter().map(Server::ledger));
         ensure!(
             result.is_clean() && result.repeated.is_empty(),
             "{mode:?}: {result}"
         );
     }
+    // Over all modes: choosing by latency may pass the slowest of three over for a while.
+    ensure!(served.len() == 3, "only {served:?} were used");
     Ok(())
 }
 
