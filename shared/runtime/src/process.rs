@@ -18,6 +18,7 @@ use lb_core::config::model::{Listener, Threading};
 use lb_core::status::{Explain, ExplainQuery, ListenerStatus, Readiness, Status};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -33,6 +34,8 @@ pub struct Process<T: TierProgram> {
     pub(crate) listeners: Vec<(ListenerStatus, Arc<Counts>)>,
     pub(crate) threads: usize,
     pub(crate) started_unix_ms: u64,
+    /// It was ready once: what is learned later, or read from a new file, no longer makes it unready.
+    pub(crate) warm: AtomicBool,
 }
 
 /// Runs a program until it is told to end.
@@ -83,6 +86,7 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
         listeners,
         threads,
         started_unix_ms: clock::unix_millis(),
+        warm: AtomicBool::new(false),
     });
     let admin = AdminServer::start(admin, process.clone())?;
     control::start(shared.clone(), site)?;
@@ -209,7 +213,8 @@ impl<T: TierProgram> Process<T> {
         if lifecycle.stage() == Stage::Starting {
             pending.push("listeners".to_owned());
         }
-        if clock::now().as_nanos() < u64::try_from(PROBE_GRACE.as_nanos()).unwrap_or(0) {
+        let grace = u64::try_from(PROBE_GRACE.as_nanos()).unwrap_or(0);
+        if !self.warm.load(Relaxed) && clock::now().as_nanos() < grace {
             for pool in &self.shared.plan.load().pools {
                 let view = pool.view();
                 let unknown = view.members.iter().filter(|member| {
@@ -223,6 +228,9 @@ impl<T: TierProgram> Process<T> {
                     ));
                 }
             }
+        }
+        if pending.is_empty() {
+            self.warm.store(true, Relaxed);
         }
         Readiness {
             ready: pending.is_empty() && !lifecycle.is_leaving(),
