@@ -37,7 +37,8 @@ async fn a_dead_region_fails_no_get_and_returns() -> Result<()> {
 async fn a_frozen_region_fails_no_get() -> Result<()> {
     let _alone = alone().await;
     let plan = Topology::two_tier().globals(2).regions(3, 2, 3);
-    let plan = plan.tune_global(|file| file.route_extra = "timeouts: { first_byte: 1s }".to_owned());
+    let plan =
+        plan.tune_global(|file| file.route_extra = "timeouts: { first_byte: 1s }".to_owned());
     let mut platform = plan.start().await?;
     let load = mixed(&platform);
     let done = drill(&mut platform, load, Duration::from_secs(6), async |p| {
