@@ -134,6 +134,13 @@ impl Load {
         self.penalty.add(now);
     }
 
+    /// Forgets failures, because active checks found the endpoint well again. A choice of the better of
+    /// two would otherwise leave it out for as long as the penalty lasts, up to 50 s, while its sister
+    /// carries everything.
+    pub fn forgive(&self) {
+        self.penalty.forgive();
+    }
+
     /// The latency expected of the next answer, without the penalty for failures. 30 ms before the
     /// first answer; falls towards 1 ns while nothing is observed.
     #[must_use]

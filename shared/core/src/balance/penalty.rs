@@ -65,6 +65,11 @@ impl Penalty {
         });
     }
 
+    /// Forgets all failures: other evidence says that the endpoint is well again.
+    pub(super) fn forgive(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
     /// What to multiply the cost with, 1 to 1024.
     pub(super) fn factor(&self, now: Instant) -> f32 {
         let left = self

@@ -168,6 +168,9 @@ fn learn(shared: &Shared, endpoint: &Weak<Endpoint>, snapshot: CheckSnapshot) {
         Verdict::Unknown => None,
     };
     if health.is_some_and(|health| endpoint.set_health(health)) {
+        if health == Some(Health::Healthy) {
+            endpoint.load.forgive();
+        }
         announce(shared, &endpoint, result);
         let plan = shared.plan.load();
         if let Some(pool) = plan.pools.iter().find(|known| known.spec.name == pool) {

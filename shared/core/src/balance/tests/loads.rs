@@ -115,6 +115,16 @@ fn latency_ignores_a_clock_read_earlier_by_another_thread() {
 }
 
 #[test]
+fn an_endpoint_that_checks_find_well_again_is_not_left_waiting() {
+    let now = Instant::from_millis(1_000);
+    let load = Load::new(now);
+    (0..9).for_each(|_| load.penalize(now));
+    assert!(load.penalty(now) > 1_000.0);
+    load.forgive();
+    assert!((load.penalty(now) - 1.0).abs() < 1e-6);
+}
+
+#[test]
 fn a_failure_multiplies_the_cost_and_is_forgotten() {
     let load = Load::new(NOW);
     load.observe(ms(10), NOW);
