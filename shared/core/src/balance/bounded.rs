@@ -9,6 +9,8 @@
 //! number of probes is ≤ 5. After [`PROBES`] of them (probability 6e-7) the least loaded of those
 //! seen is taken: a pick stays bounded in time.
 //!
+//! An endpoint may always have [`FLOOR`] requests, whatever its share.
+//!
 //! **Total.** The exact sum of the pool ([`PoolLoad`]) when all candidates count into the same one.
 //! Without it the sum over up to [`SAMPLED`] evenly spaced candidates, scaled up: exact in small
 //! pools, an estimate and slower in large ones.
@@ -25,6 +27,9 @@ use super::{Candidate, EndpointId, PoolLoad};
 
 /// How far above its fair share an endpoint may go.
 const FACTOR: f64 = 1.25;
+/// Requests that an endpoint may always have. A fair share of less than a few says nothing of load: in an
+/// idle pool of three it is below one, and each second request of a client would lose its endpoint.
+const FLOOR: f64 = 4.0;
 /// Probes of a walk before it settles for the least loaded seen.
 const PROBES: usize = 64;
 /// Candidates summed up when the pool is not counted.
@@ -90,7 +95,7 @@ impl Room {
     pub(super) fn admits(self, candidate: &Candidate) -> bool {
         // For whole numbers, n + 1 <= ceil(x) is n < x.
         let limit = self.per_weight * f64::from(candidate.weight.get());
-        f64::from(candidate.load.in_flight()) < limit
+        f64::from(candidate.load.in_flight()) < limit.max(FLOOR)
     }
 }
 

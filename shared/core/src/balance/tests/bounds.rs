@@ -2,10 +2,12 @@
 
 use super::*;
 
-/// The bound of a candidate when `total` requests are in flight.
+/// The bound of a candidate when `total` requests are in flight; four are always allowed.
 fn bound(all: &[Candidate], at: usize, total: usize) -> u32 {
     let weights: f64 = all.iter().map(|c| f64::from(c.weight.get())).sum();
-    (1.25 * total as f64 * f64::from(all[at].weight.get()) / weights).ceil() as u32
+    (1.25 * total as f64 * f64::from(all[at].weight.get()) / weights)
+        .ceil()
+        .max(4.0) as u32
 }
 
 proptest! {
@@ -143,6 +145,20 @@ fn of_two_candidates_the_retry_takes_the_other() {
                 Some(1),
                 "{policy:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn a_client_with_two_requests_keeps_its_endpoint_in_an_idle_pool() {
+    for policy in [Policy::RingHash, Policy::Maglev, Policy::Rendezvous] {
+        let balancer = balancer(policy, &[1, 1, 1]);
+        let mut rng = seeded(7);
+        for key in 0..50 {
+            let mut pick = || balancer.pick(Some(key), &[], NOW, &mut rng).unwrap();
+            let first = pick();
+            let _running = balancer.candidates()[first].load.begin();
+            assert_eq!(pick(), first, "{policy:?} moved key {key}");
         }
     }
 }
