@@ -258,12 +258,26 @@ mod tests {
         route.record(299, "BREW", total, own);
         route.record(0, "GET", total, own);
         let text = metrics.render();
-        for line in [
-            r#"lb_requests_total{code="200",method="GET",pool="web",route="all",region="r1",tier="regional"} 1"#,
-            r#"lb_requests_total{code="2xx",method="OTHER",pool="web",route="all",region="r1",tier="regional"} 1"#,
-            r#"lb_requests_total{code="failed",method="GET",pool="web",route="all",region="r1",tier="regional"} 1"#,
-        ] {
-            assert!(text.contains(line), "{line} is not in\n{text}");
+        // The order of constant labels is not fixed.
+        for (code, method) in [("200", "GET"), ("2xx", "OTHER"), ("failed", "GET")] {
+            let parts = [
+                format!("code=\"{code}\""),
+                format!("method=\"{method}\""),
+                "pool=\"web\"".to_owned(),
+                "route=\"all\"".to_owned(),
+                "region=\"r1\"".to_owned(),
+                "tier=\"regional\"".to_owned(),
+            ];
+            let is_wanted = |line: &&str| {
+                line.starts_with("lb_requests_total{")
+                    && line.ends_with("} 1")
+                    && parts.iter().all(|part| line.contains(part.as_str()))
+            };
+            assert_eq!(
+                text.lines().filter(is_wanted).count(),
+                1,
+                "{parts:?} in\n{text}"
+            );
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::metrics::EndpointMetrics;
 use crate::probe::CheckSnapshot;
 use lb_core::balance::{EndpointId, Load};
 use lb_core::config::model::Outlier;
+use lb_core::health::ProbeResult;
 use lb_core::name::{ServerName, ZoneName};
 use lb_core::outlier::consecutive::{ConsecutiveErrors, Eject, Ejector};
 use lb_core::time::Instant;
@@ -16,6 +17,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What makes an endpoint the same across reloads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -161,6 +163,18 @@ impl Endpoint {
             .last_check
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The latency that was measured: of its answers, before the first of them of its last check.
+    #[must_use]
+    pub fn measured_latency(&self, now: Instant) -> Option<Duration> {
+        if self.counts().0 > 0 {
+            return Some(self.load.latency(now));
+        }
+        match self.last_check()?.last.result {
+            ProbeResult::Pass { latency } => Some(latency),
+            ProbeResult::Fail { .. } => None,
+        }
     }
 
     /// Counts a try and whether it failed.

@@ -111,7 +111,11 @@ impl RegionEntry {
         } else {
             Condition::from_healthy_share(self.healthy_share(&view, now))
         };
-        let latency = view.endpoints().iter().map(|e| e.load.latency(now)).min();
+        let measured = view
+            .endpoints()
+            .iter()
+            .filter_map(|e| e.measured_latency(now));
+        let latency = measured.min();
         Candidate {
             priority: self.priority,
             weight: self.weight,
