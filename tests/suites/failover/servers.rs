@@ -237,6 +237,12 @@ async fn a_server_that_truncates_is_found() -> Result<()> {
     done.nothing_is_repeated()?;
     ensure!(ejected, "not ejected: {}", done.report);
     let failed = done.report.failed_of(&Method::GET);
-    ensure!(failed <= 6, "more than its row of errors: {}", done.report);
+    // Its row of five, and what was under way when the row was complete: 20 requests a second take 100 ms
+    // each, and the new view comes within 50 ms.
+    ensure!(
+        failed <= 5 + 5,
+        "more than its row of errors: {}",
+        done.report
+    );
     Ok(())
 }
