@@ -7,7 +7,7 @@ use crate::worker::Shared;
 use http::HeaderValue;
 use lb_core::name::{RegionName, ReplicaName};
 use lb_core::region::report::RegionReport;
-use lb_core::region::report::measure::{Fraction, Rate};
+use lb_core::region::report::measure::{Fraction, Load, Rate};
 use lb_core::time::Instant;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -59,7 +59,10 @@ impl Reporter {
             capacity_rps: plan.capacity_rps.map(|rate| Rate::saturating(rate.into())),
             inflight: shared.requests.in_flight(),
             rps: Rate::saturating(rps),
-            utilization: None,
+            utilization: plan
+                .capacity_rps
+                .map(|capacity| Load::saturating(rps / f64::from(capacity))),
+            // Nothing sheds yet: admission control comes with its own issue.
             shed_rate: Fraction::saturating(0.0),
             err_rate: Fraction::saturating(errors),
             draining: shared.lifecycle.is_leaving(),
