@@ -11,11 +11,10 @@ use crate::listen::{self, BoundListener, Caps};
 use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::report::Reporter;
+use crate::upstream::Dialer;
 use arc_swap::ArcSwap;
 use lb_core::config::model::Threading;
 use lb_core::time::Instant;
-use pingora_core::connectors::ConnectorOptions;
-use pingora_core::connectors::http::Connector;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -25,9 +24,6 @@ use std::time::Duration;
 const PULSE: Duration = Duration::from_millis(500);
 /// A loop that has not turned for this long is stuck.
 const PULSE_LIMIT: Duration = Duration::from_secs(5);
-
-/// Idle upstream connections that a thread keeps.
-const POOL_SIZE: usize = 4096;
 
 /// What all threads share.
 #[derive(Debug)]
@@ -72,7 +68,7 @@ pub(crate) struct Ongoing(Arc<Shared>);
 /// One event loop's upstream connections and what it shares with the others.
 pub struct Worker {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) connector: Connector,
+    pub(crate) dialer: Dialer,
     me: Weak<Self>,
 }
 
@@ -151,7 +147,7 @@ impl Worker {
     fn new(shared: Arc<Shared>) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             shared,
-            connector: Connector::new(Some(ConnectorOptions::new(POOL_SIZE))),
+            dialer: Dialer::new(),
             me: me.clone(),
         })
     }
@@ -216,6 +212,8 @@ async fn serve(shared: Arc<Shared>, sockets: Vec<BoundListener>) {
     let alive = shared.clone();
     let pulse = tokio::spawn(async move { alive.pulse.beat().await });
     let worker = Worker::new(shared);
+    let sweeper = worker.clone();
+    let sweep = tokio::spawn(async move { sweeper.dialer.keep_swept().await });
     let accepting: Vec<_> = sockets
         .into_iter()
         .map(|socket| tokio::spawn(listen::run(worker.clone(), socket)))
@@ -227,4 +225,5 @@ async fn serve(shared: Arc<Shared>, sockets: Vec<BoundListener>) {
     }
     // The process decides when to end; until then connections of this loop go on.
     let _ = pulse.await;
+    sweep.abort();
 }

@@ -18,6 +18,7 @@ mod upstream_head;
 use crate::clock;
 use crate::listen::Connection;
 use crate::plan::{Action, Plan};
+use crate::wire::Handle;
 use crate::worker::{Ongoing, Worker};
 use account::Ended;
 use answer::Answer;
@@ -27,6 +28,7 @@ use lb_core::time::Instant;
 use pingora_core::protocols::http::ServerSession;
 use pump::TryEnd;
 use request::{Admitted, Request};
+use std::time::Duration;
 
 /// Serves one request whose head has been read. Tells whether its response is complete, so that the
 /// connection can carry the next request.
@@ -57,13 +59,35 @@ pub(crate) async fn serve(
     let mut request = Request::new(plan, rule, admitted, session.req_header(), started);
     let ended = run(worker, session, connection, &mut request).await;
     account::record(worker, session, &request, &ended);
-    if ended.is_clean() {
+    let patience = request.plan.limits.write_timeout.get();
+    if ended.is_clean() && is_delivered(session, patience).await {
         linger(session).await;
         return true;
     }
     // Dropping an HTTP/1 session closes the connection: the client sees that the response broke off.
     session.shutdown().await;
     false
+}
+
+/// Waits until the kernel has taken the response. What the client still sends is read meanwhile and dropped: it may
+/// be waiting with its own end for ours.
+async fn is_delivered(session: &mut ServerSession, patience: Duration) -> bool {
+    let handle = session
+        .as_http1()
+        .and_then(|http1| Handle::of(http1.stream()));
+    let Some(handle) = handle.filter(Handle::has_backlog) else {
+        return true;
+    };
+    loop {
+        let reads = !session.was_upgraded() && !session.is_body_done();
+        tokio::select! {
+            biased;
+            delivered = handle.drained(patience) => return delivered.is_ok(),
+            piece = session.read_request_body(), if reads => if piece.is_err() {
+                return false;
+            },
+        }
+    }
 }
 
 /// Answers a request that no route takes. Tells whether the connection can carry another.
@@ -78,7 +102,7 @@ async fn turn_away(
     let answer = Answer::refusal(plan, reason, None);
     let status = answer.send(session, &admitted.id).await;
     account::unrouted(worker, plan, session, admitted, started, status, reason);
-    status.is_some()
+    status.is_some() && is_delivered(session, plan.limits.write_timeout.get()).await
 }
 
 /// Runs a routed request to its end.

@@ -1,9 +1,10 @@
 //! Moving the bytes of one try: the request up, the response down, each at the other's pace.
 //!
-//! One loop watches both directions. A piece is read only when the piece before it was handed on, so
-//! back-pressure travels through and memory stays flat whatever the size. While the response is
-//! awaited the client is watched too: when it leaves, dropping the upstream session cancels the work
-//! at once.
+//! One loop watches both directions. A piece is read only when the piece before it was taken, so
+//! back-pressure travels through and memory stays flat whatever the size; each direction waits for itself
+//! alone (see [`crate::wire`]), so that peers which both send first don't lock each other. Over HTTP/2 a
+//! response waits for its stream's window and its request waits with it. While the response is awaited the
+//! client is watched too: when it leaves, dropping the upstream session cancels the work at once.
 //!
 //! pingora-proxy does the same with two tasks and two channels per request. It knows one read timeout
 //! for an upstream, which has to serve as first-byte limit, as idle limit of a download and as idle
@@ -11,6 +12,7 @@
 
 use super::request::Request;
 use super::response_head;
+use crate::wire::Handle;
 use bytes::Bytes;
 use h2::SendStream;
 use http::HeaderMap;
@@ -20,6 +22,7 @@ use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::client::HttpSession as Upstream;
 use pingora_error::{BError, Error, ErrorType};
+use std::io;
 use std::time::Duration;
 
 /// Pieces of a response that are gathered into one write.
@@ -47,7 +50,13 @@ pub(super) struct Pump<'a> {
     pub(super) session: &'a mut ServerSession,
     pub(super) upstream: &'a mut Upstream,
     pub(super) request: &'a mut Request,
+    /// What waits to be taken by the client, over HTTP/1.
+    client: Option<Handle>,
+    /// What waits to be taken by the endpoint, over HTTP/1.
+    server: Option<Handle>,
+    /// The request's way to the endpoint, over HTTP/2.
     upload: Option<SendStream<Bytes>>,
+    /// The piece that waits for its window.
     pending: Bytes,
     /// The upstream takes no more of the request; what it answered is still read.
     upload_broken: bool,
@@ -59,8 +68,14 @@ pub(super) struct Pump<'a> {
 enum Event {
     Response(Result<HttpTask, BError>),
     Body(Result<Option<Bytes>, BError>),
-    Uploaded(Result<(), h2::Error>),
+    /// The endpoint took what waited, or broke off.
+    Uploaded(Result<(), Stuck>),
+    /// The client took what waited, or broke off.
+    Delivered(io::Result<()>),
 }
+
+/// The endpoint takes no more of the request.
+struct Stuck;
 
 // === impl Pump ===
 
@@ -70,10 +85,17 @@ impl<'a> Pump<'a> {
         upstream: &'a mut Upstream,
         request: &'a mut Request,
     ) -> Self {
+        let client = session.as_http1().and_then(|h1| Handle::of(h1.stream()));
+        let server = match &*upstream {
+            Upstream::H1(h1) => Handle::of(h1.stream()),
+            _ => None,
+        };
         Self {
             session,
             upstream,
             request,
+            client,
+            server,
             upload: None,
             pending: Bytes::new(),
             upload_broken: false,
@@ -88,8 +110,6 @@ impl<'a> Pump<'a> {
             self.upload = h2.take_request_body_writer();
             self.say_continue().await;
         }
-        self.upstream
-            .set_write_timeout(Some(self.request.rule.timeouts.idle));
         self.replay().await;
         loop {
             self.set_read_timeout();
@@ -99,6 +119,8 @@ impl<'a> Pump<'a> {
                 Event::Body(Ok(piece)) => self.on_body(piece).await,
                 Event::Body(Err(error)) => Some(self.on_client_error(&error)),
                 Event::Uploaded(result) => self.on_uploaded(result),
+                Event::Delivered(Ok(())) => None,
+                Event::Delivered(Err(_)) => Some(TryEnd::ClientLeft { status: self.head }),
             };
             if let Some(end) = end {
                 return end;
@@ -121,25 +143,46 @@ impl<'a> Pump<'a> {
     }
 
     async fn next_event(&mut self) -> Event {
-        let waiting = !self.pending.is_empty();
         // A tunnel's bytes come after the request's body, which was complete before it began.
         let idle = self.request.body.complete && !self.tunnel;
+        let patience = self.idle_limit();
+        let client_patience = self.request.plan.limits.write_timeout.get();
+        let client = self.client.as_ref().filter(|client| client.has_backlog());
+        let server = self.server.as_ref().filter(|server| server.has_backlog());
+        let (client_waits, server_waits) = (client.is_some(), server.is_some());
+        let window_waits = !self.pending.is_empty();
         tokio::select! {
             biased;
-            task = next_task(self.upstream) => Event::Response(task),
-            sent = send_some(&mut self.upload, &mut self.pending), if waiting => Event::Uploaded(sent),
-            piece = self.session.read_body_or_idle(idle), if !waiting => Event::Body(piece),
+            taken = drained(client, client_patience), if client_waits => Event::Delivered(taken),
+            taken = drained(server, patience), if server_waits => {
+                Event::Uploaded(taken.map_err(|_| Stuck))
+            }
+            task = next_task(self.upstream), if !client_waits => Event::Response(task),
+            sent = send_some(&mut self.upload, &mut self.pending, patience), if window_waits => {
+                Event::Uploaded(sent)
+            }
+            piece = self.session.read_body_or_idle(idle), if !window_waits && !server_waits => {
+                Event::Body(piece)
+            }
+        }
+    }
+
+    /// How long a side of a running exchange may stand still.
+    fn idle_limit(&self) -> Duration {
+        if self.tunnel {
+            self.request.plan.limits.tunnel_idle_timeout.get()
+        } else {
+            self.request.rule.timeouts.idle
         }
     }
 
     /// Before the head: the first-byte limit, once the request is complete; until then the client sets
     /// the pace. After it: the idle limit, of a tunnel its own.
     fn set_read_timeout(&mut self) {
-        let limit = match (self.tunnel, self.head) {
-            (true, _) => Some(self.request.plan.limits.tunnel_idle_timeout.get()),
-            (_, Some(_)) => Some(self.request.rule.timeouts.idle),
-            (_, None) if self.request.body.complete => Some(self.request.head_timeout()),
-            (_, None) => None,
+        let limit = match self.head {
+            Some(_) => Some(self.idle_limit()),
+            None if self.request.body.complete => Some(self.request.head_timeout()),
+            None => None,
         };
         self.upstream.set_read_timeout(limit);
     }
@@ -149,7 +192,8 @@ impl<'a> Pump<'a> {
         for piece in self.request.body.kept().to_vec() {
             self.send(piece).await;
             while !self.pending.is_empty() && !self.upload_broken {
-                let sent = send_some(&mut self.upload, &mut self.pending).await;
+                let limit = self.idle_limit();
+                let sent = send_some(&mut self.upload, &mut self.pending, limit).await;
                 self.upload_broken |= sent.is_err();
             }
         }
@@ -181,6 +225,10 @@ impl<'a> Pump<'a> {
             }
             Some(_) => {}
             None if self.tunnel => {
+                if let Some(server) = &self.server {
+                    // What the client said last still goes out; if it can't, nobody is left to be told.
+                    let _ = server.drained(self.idle_limit()).await;
+                }
                 let status = self.head.unwrap_or_default();
                 return Some(TryEnd::Complete {
                     status,
@@ -227,10 +275,11 @@ impl<'a> Pump<'a> {
         self.upload_broken |= !finished;
     }
 
-    fn on_uploaded(&mut self, result: Result<(), h2::Error>) -> Option<TryEnd> {
+    fn on_uploaded(&mut self, result: Result<(), Stuck>) -> Option<TryEnd> {
         if result.is_err() {
             self.upload_broken = true;
             self.pending = Bytes::new();
+            self.server = None;
         }
         if self.pending.is_empty()
             && self.request.body.complete
@@ -298,7 +347,8 @@ impl<'a> Pump<'a> {
             Err(_) => Some(TryEnd::ClientLeft { status: self.head }),
             Ok(done) if (done || over) && !informational => {
                 let status = self.head.unwrap_or_default();
-                let sent = self.request.body.complete && !self.upload_broken;
+                let waits = self.server.as_ref().is_some_and(Handle::has_backlog);
+                let sent = self.request.body.complete && !self.upload_broken && !waits;
                 Some(TryEnd::Complete {
                     status,
                     reusable: over && sent && !self.tunnel,
@@ -405,19 +455,28 @@ fn ready_task(upstream: &mut Upstream) -> Option<Result<HttpTask, BError>> {
     tokio::task::unconstrained(next_task(upstream)).now_or_never()
 }
 
+/// Waits until one side has taken what waits for it. Cancel-safe.
+async fn drained(side: Option<&Handle>, limit: Duration) -> io::Result<()> {
+    match side {
+        Some(side) => side.drained(limit).await,
+        None => Ok(()),
+    }
+}
+
 /// Sends as much of `pending` as the stream's window takes. Cancel-safe: what was not sent stays.
 async fn send_some(
     upload: &mut Option<SendStream<Bytes>>,
     pending: &mut Bytes,
-) -> Result<(), h2::Error> {
+    limit: Duration,
+) -> Result<(), Stuck> {
     let Some(stream) = upload else { return Ok(()) };
     stream.reserve_capacity(pending.len());
-    match std::future::poll_fn(|cx| stream.poll_capacity(cx)).await {
-        Some(Ok(window)) => {
+    let window = std::future::poll_fn(|cx| stream.poll_capacity(cx));
+    match pingora_timeout::timeout(limit, window).await {
+        Ok(Some(Ok(window))) => {
             let piece = pending.split_to(window.min(pending.len()));
-            stream.send_data(piece, false)
+            stream.send_data(piece, false).map_err(|_closed| Stuck)
         }
-        Some(Err(error)) => Err(error),
-        None => Err(h2::Reason::CANCEL.into()),
+        Ok(Some(Err(_)) | None) | Err(_) => Err(Stuck),
     }
 }

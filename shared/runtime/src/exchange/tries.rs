@@ -9,7 +9,6 @@ use crate::upstream::Endpoint;
 use crate::worker::Worker;
 use lb_core::reason::Reason;
 use lb_core::retry::Failure;
-use pingora_core::protocols::ALPN;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::client::HttpSession as Upstream;
 use pingora_error::ErrorType;
@@ -101,8 +100,9 @@ async fn attempt(
     request.times.upstream += now.since(connected);
     match end {
         TryEnd::Complete { reusable, .. } => {
-            let reusable = reusable && !request.is_upgrade;
-            settle(worker, endpoint, upstream, reusable).await;
+            if (reusable && !request.is_upgrade) || matches!(upstream, Upstream::H2(_)) {
+                worker.dialer.keep(endpoint, upstream).await;
+            }
         }
         _ => drop_upstream(upstream),
     }
@@ -115,15 +115,13 @@ async fn connect(
     request: &Request,
     endpoint: &Endpoint,
 ) -> Result<(Upstream, bool), Failure> {
+    if !request.is_upgrade
+        && let Some(session) = worker.dialer.reuse(endpoint, request.now)
+    {
+        return Ok((session, true));
+    }
     let limit = request.rule.timeouts.connect.min(request.time_left());
-    let plain = request.is_upgrade.then(|| {
-        // HTTP/2 has no upgrades; whoever speaks it here takes HTTP/1.1 too.
-        let mut peer = endpoint.peer.clone();
-        peer.options.alpn = ALPN::H1;
-        peer
-    });
-    let peer = plain.as_ref().unwrap_or(&endpoint.peer);
-    let session = worker.connector.get_http_session(peer);
+    let session = worker.dialer.open(endpoint, request.is_upgrade);
     match pingora_timeout::timeout(limit, session).await {
         Ok(Ok(session)) => Ok(session),
         Ok(Err(error)) => {
@@ -159,20 +157,6 @@ async fn send_head(
         ErrorType::WriteError => TryEnd::Failed(Failure::NotProcessed),
         _ => TryEnd::Failed(failure_of(&error)),
     })
-}
-
-/// Keeps the connection for the next request, or closes it.
-async fn settle(worker: &Worker, endpoint: &Endpoint, mut upstream: Upstream, reusable: bool) {
-    match &mut upstream {
-        Upstream::H1(h1) if reusable => h1.respect_keepalive(),
-        Upstream::H2(_) => {}
-        _ => return drop_upstream(upstream),
-    }
-    let idle = endpoint.peer.options.idle_timeout;
-    worker
-        .connector
-        .release_http_session(upstream, &endpoint.peer, idle)
-        .await;
 }
 
 /// Gives a response up: an HTTP/1 connection is closed, an HTTP/2 stream is reset.

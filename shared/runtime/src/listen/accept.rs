@@ -2,7 +2,7 @@
 
 use super::caps::{Counts, Place};
 use super::{Connection, TlsListener, h1, h2};
-use crate::client_io::ClientIo;
+use crate::wire::Wire;
 use crate::worker::Worker;
 use lb_core::config::model::{Listener, Protocol};
 use std::io;
@@ -156,7 +156,7 @@ async fn serve(
         let connection = Connection { peer, tls: false };
         return h1::serve(
             &worker,
-            ClientIo::plain(stream),
+            Wire::plain(stream),
             connection,
             entry.h1,
             entry.h2c,
@@ -168,7 +168,7 @@ async fn serve(
         Ok(Ok(stream)) => {
             let connection = Connection { peer, tls: true };
             let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let io = ClientIo::tls(stream);
+            let io = Wire::tls(stream);
             if is_h2 {
                 Box::pin(h2::serve(&worker, io, connection)).await;
             } else {

@@ -6,8 +6,8 @@
 //! pipelined, without a copy.
 
 use super::{Connection, h2};
-use crate::client_io::ClientIo;
 use crate::exchange;
+use crate::wire::Wire;
 use crate::worker::Worker;
 use bytes::BytesMut;
 use lb_core::config::model::Limits;
@@ -37,14 +37,8 @@ enum Start {
 }
 
 /// Serves a connection until one side ends it.
-pub(super) async fn serve(
-    worker: &Worker,
-    io: ClientIo,
-    connection: Connection,
-    h1: bool,
-    h2c: bool,
-) {
-    let mut io = Box::new(io);
+pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection, h1: bool, h2c: bool) {
+    let mut io = Box::new(io.detach());
     let mut buffer = BytesMut::new();
     let mut served = 0u32;
     // Waits for the connection's whole life: to register anew for each request would cost each request.
@@ -75,7 +69,7 @@ pub(super) async fn serve(
             }
             Ok(Start::Preface) => {
                 io.unread(buffer.freeze());
-                return Box::pin(h2::serve(worker, *io, connection)).await;
+                return Box::pin(h2::serve(worker, io.attach(), connection)).await;
             }
             Ok(Start::Fault(fault)) => {
                 worker.shared.metrics.reject_as(fault.label());
@@ -93,23 +87,22 @@ pub(super) async fn serve(
 /// Reads up to the end of a head. `buffer` may hold the start of it already.
 async fn read_head(
     leaving: Pin<&mut impl Future<Output = ()>>,
-    io: &mut ClientIo,
+    io: &mut Wire,
     buffer: &mut BytesMut,
     limits: &Limits,
     h2c: bool,
 ) -> io::Result<Start> {
     if buffer.is_empty() {
-        buffer.reserve(HEAD_BUFFER);
-        let first = pingora_timeout::timeout(limits.keepalive_timeout.get(), io.read_buf(buffer));
-        let read = tokio::select! {
+        // The buffer comes with the bytes: most of a connection's life there are none.
+        let first = pingora_timeout::timeout(limits.keepalive_timeout.get(), io.readable());
+        let readable = tokio::select! {
             biased;
-            read = first => read,
+            readable = first => readable,
             () = leaving => return Ok(Start::Gone),
         };
-        match read {
-            Ok(Ok(count)) if count > 0 => {}
-            Ok(Err(error)) => return Err(error),
-            _ => return Ok(Start::Gone),
+        match readable {
+            Ok(readable) => readable?,
+            Err(_) => return Ok(Start::Gone),
         }
     }
     if let Some(start) = inspect(buffer, 0, limits, h2c) {
@@ -124,7 +117,7 @@ async fn read_head(
 
 /// Reads on until the head is complete or refused.
 async fn finish_head(
-    io: &mut ClientIo,
+    io: &mut Wire,
     buffer: &mut BytesMut,
     limits: &Limits,
     h2c: bool,
@@ -168,12 +161,12 @@ pub(super) fn head_limits(limits: &Limits) -> HeadLimits {
 /// Serves one request; gives the connection back when it can carry another, with bytes read ahead.
 async fn request(
     worker: &Worker,
-    io: Box<ClientIo>,
+    io: Box<Wire>,
     connection: Connection,
     head: BytesMut,
     keep: bool,
     limits: &Limits,
-) -> Option<(Box<ClientIo>, BytesMut)> {
+) -> Option<(Box<Wire>, BytesMut)> {
     let mut session = ServerSession::new_http1(io as Stream);
     session.set_pipelining_enabled(true);
     session.set_pipelined_prefix(head);
@@ -196,12 +189,12 @@ async fn request(
         return None;
     }
     let (stream, rest) = session.finish().await.ok().flatten()?.into_parts();
-    let io = stream.into_any().downcast::<ClientIo>().ok()?;
+    let io = stream.into_any().downcast::<Wire>().ok()?;
     Some((io, rest.unwrap_or_default()))
 }
 
 /// Answers a head that was never parsed, and closes.
-async fn refuse(io: &mut ClientIo, status: u16, reason: &str) {
+async fn refuse(io: &mut Wire, status: u16, reason: &str) {
     let phrase = http::StatusCode::from_u16(status)
         .ok()
         .and_then(|status| status.canonical_reason())

@@ -2,8 +2,8 @@
 
 use super::Connection;
 use super::h1::head_limits;
-use crate::client_io::ClientIo;
 use crate::exchange;
+use crate::wire::Wire;
 use crate::worker::Worker;
 use bytes::Bytes;
 use lb_core::config::model::{H2Limits, Limits};
@@ -38,7 +38,7 @@ impl Drop for Running {
 }
 
 /// Serves a connection until one side ends it.
-pub(super) async fn serve(worker: &Worker, io: ClientIo, connection: Connection) {
+pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection) {
     let limits = worker.shared.plan.load().limits.clone();
     let options = options(&limits.h2);
     let shaken = tokio::time::timeout(HANDSHAKE, handshake(Box::new(io), Some(options))).await;

@@ -1,11 +1,14 @@
 //! What stands behind a route: endpoints, pools of them, and regions.
 
+mod dial;
 mod endpoint;
+mod idle;
 mod pool;
 mod regions;
 mod table;
 mod target;
 
+pub(crate) use dial::Dialer;
 pub use endpoint::{Endpoint, EndpointKey, Health};
 pub use pool::{Member, Pool, PoolView};
 pub use regions::{RegionEntry, RegionRoute, RegionSet, RegionView, Reports};

@@ -1,0 +1,63 @@
+//! What waits to be written to a connection, seen from beside its session.
+
+use super::{Inner, Wire};
+use crate::clock;
+use pingora_core::protocols::Stream;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The write side of a detached [`Wire`].
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    shared: Arc<Mutex<Inner>>,
+}
+
+// === impl Handle ===
+
+impl Handle {
+    pub(super) const fn new(shared: Arc<Mutex<Inner>>) -> Self {
+        Self { shared }
+    }
+
+    /// The handle of a session's stream, when it is a [`Wire`] whose writes never wait.
+    pub(crate) fn of(stream: &Stream) -> Option<Self> {
+        let wire = stream.as_any().downcast_ref::<Wire>()?;
+        let handle = wire.handle();
+        let detached = handle.lock().detached;
+        detached.then_some(handle)
+    }
+
+    /// Whether something waits to be taken by the kernel.
+    pub(crate) fn has_backlog(&self) -> bool {
+        let inner = self.lock();
+        !inner.pending.is_empty() || inner.unflushed
+    }
+
+    /// Waits until the kernel has taken everything. Cancel-safe.
+    ///
+    /// # Errors
+    /// The connection broke, or the kernel took nothing for `limit`.
+    pub(crate) async fn drained(&self, limit: Duration) -> io::Result<()> {
+        loop {
+            let drain = std::future::poll_fn(|cx| self.lock().poll_drain(cx));
+            let patience = limit.saturating_sub(self.stalled_for());
+            match pingora_timeout::timeout(patience, drain).await {
+                Ok(drained) => return drained,
+                Err(_) if self.stalled_for() >= limit => {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn stalled_for(&self) -> Duration {
+        let since = self.lock().stalled;
+        since.map_or(Duration::ZERO, |since| clock::now().since(since))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
