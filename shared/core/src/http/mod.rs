@@ -3,6 +3,7 @@
 //! No parser and no I/O: requests are still read and written by the loop that carries them. What is
 //! here looks at bytes and header maps and answers.
 
+pub mod chunk;
 pub mod fault;
 pub mod forward;
 pub mod h2;
