@@ -133,6 +133,58 @@ async fn two_senders_do_not_lock_each_other() -> Result<()> {
     Ok(())
 }
 
+/// The same without an upgrade: a server that answers while it is sent to.
+#[tokio::test]
+async fn an_upload_and_its_answer_do_not_lock_each_other() -> Result<()> {
+    const EACH: usize = 30_000_000;
+    let listener = TcpListener::bind(strata_tests::ports::free()?).await?;
+    let platform = impatient(listener.local_addr()?, Link::Http1)
+        .tune_regional(|file| {
+            let unchecked = Some("enabled: false".to_owned());
+            file.pools
+                .iter_mut()
+                .for_each(|pool| pool.health_check = unchecked.clone());
+        })
+        .start()
+        .await?;
+    let server = tokio::spawn(async move {
+        let (mut far, _) = listener.accept().await?;
+        let (mut read, mut write) = far.split();
+        let mut head = Vec::new();
+        let body = loop {
+            ensure!(read.read_buf(&mut head).await? > 0, "an early end");
+            if let Some(end) = head.windows(4).position(|end| end == b"\r\n\r\n") {
+                break end + 4;
+            }
+        };
+        let sending = async {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {EACH}\r\n\r\n");
+            write.write_all(head.as_bytes()).await?;
+            write.write_all(&vec![b's'; EACH]).await
+        };
+        let reading = async {
+            // Starts late, so that the client's bytes pile up.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let mut rest = vec![0; EACH - (head.len() - body)];
+            read.read_exact(&mut rest).await
+        };
+        tokio::try_join!(sending, reading)?;
+        anyhow::Ok(())
+    });
+    let mut near = RawConn::connect(platform.address()?).await?;
+    let head = format!("POST /both HTTP/1.1\r\nhost: t\r\ncontent-length: {EACH}\r\n\r\n");
+    near.write(head.as_bytes()).await?;
+    near.write(&vec![b'c'; EACH]).await?;
+    let mut read = 0;
+    while read < EACH {
+        let seen = near.read_until(b"s", SOON).await;
+        ensure!(seen.end == End::Found, "stuck after {read} bytes");
+        read += seen.bytes.len();
+    }
+    tokio::time::timeout(SOON, server).await???;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_refused_upgrade_is_an_ordinary_answer() -> Result<()> {
     let server = strata_tests::server::Server::start("s").await?;

@@ -384,7 +384,12 @@ impl<'a> Pump<'a> {
 
     fn on_client_error(&mut self, error: &BError) -> TryEnd {
         log::debug!("reading a request: {error}");
+        let malformed = error
+            .root_cause()
+            .downcast_ref::<io::Error>()
+            .is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData);
         match (error.etype(), self.head) {
+            (_, None) if malformed => TryEnd::Refused(Reason::BadRequest),
             (_, Some(status)) if self.tunnel => TryEnd::Complete {
                 status,
                 reusable: false,

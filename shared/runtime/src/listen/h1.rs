@@ -11,7 +11,7 @@ use crate::wire::Wire;
 use crate::worker::Worker;
 use bytes::BytesMut;
 use lb_core::config::model::Limits;
-use lb_core::http::head::{HeadFault, HeadInfo, HeadLimits, check_head, find_head_end};
+use lb_core::http::head::{Framing, HeadFault, HeadInfo, HeadLimits, check_head, find_head_end};
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use std::io;
@@ -21,14 +21,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// First size of a head's buffer; most heads fit.
+/// Room for the rest of a head.
 const HEAD_BUFFER: usize = 2 << 10;
 /// How long a refused client may take to read its answer.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What a connection begins with.
 enum Start {
-    Head(HeadInfo),
+    /// A head and where it ends.
+    Head(HeadInfo, usize),
     Preface,
     /// The client left, or stayed silent.
     Gone,
@@ -56,7 +57,14 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection, h1:
         )
         .await;
         match start {
-            Ok(Start::Head(info)) if h1 => {
+            Ok(Start::Head(info, end)) if h1 => {
+                let ahead = buffer.get(end..).unwrap_or_default();
+                if info.framing == Framing::Chunked
+                    && let Err(fault) = io.expect_chunks(ahead)
+                {
+                    worker.shared.metrics.reject_as(fault.label());
+                    return refuse(&mut io, 400, fault.reason()).await;
+                }
                 served = served.saturating_add(1);
                 let last = limits.keepalive_requests > 0 && served >= limits.keepalive_requests;
                 let keep = info.is_persistent() && !last && !worker.shared.lifecycle.is_leaving();
@@ -79,7 +87,7 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection, h1:
                 worker.shared.metrics.reject_as("slow_head");
                 return refuse(&mut io, 408, "the request's head did not arrive in time").await;
             }
-            Ok(Start::Head(_) | Start::Gone) | Err(_) => return,
+            Ok(Start::Head(..) | Start::Gone) | Err(_) => return,
         }
     }
 }
@@ -93,16 +101,16 @@ async fn read_head(
     h2c: bool,
 ) -> io::Result<Start> {
     if buffer.is_empty() {
-        // The buffer comes with the bytes: most of a connection's life there are none.
-        let first = pingora_timeout::timeout(limits.keepalive_timeout.get(), io.readable());
-        let readable = tokio::select! {
+        let first = pingora_timeout::timeout(limits.keepalive_timeout.get(), io.read_first(buffer));
+        let read = tokio::select! {
             biased;
-            readable = first => readable,
+            read = first => read,
             () = leaving => return Ok(Start::Gone),
         };
-        match readable {
-            Ok(readable) => readable?,
-            Err(_) => return Ok(Start::Gone),
+        match read {
+            Ok(Ok(count)) if count > 0 => {}
+            Ok(Err(error)) => return Err(error),
+            _ => return Ok(Start::Gone),
         }
     }
     if let Some(start) = inspect(buffer, 0, limits, h2c) {
@@ -143,7 +151,8 @@ fn inspect(buffer: &[u8], searched: usize, limits: &Limits, h2c: bool) -> Option
     match find_head_end(buffer, searched) {
         Some(end) => {
             let head = buffer.get(..end).unwrap_or_default();
-            Some(check_head(head, &limits).map_or_else(Start::Fault, Start::Head))
+            let checked = check_head(head, &limits);
+            Some(checked.map_or_else(Start::Fault, |info| Start::Head(info, end)))
         }
         None if buffer.len() > limits.max_size => Some(Start::Fault(HeadFault::HeadSize)),
         None => None,

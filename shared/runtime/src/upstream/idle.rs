@@ -155,9 +155,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let idle = IdleConnections::new(8);
         let (kept, _far) = pair(&listener).await;
-        let (closed, far) = pair(&listener).await;
+        let (mut closed, far) = pair(&listener).await;
         idle.put(EndpointId(1), kept, at(0), LIMIT);
-        closed.readable_soon(far).await;
+        drop(far);
+        assert_eq!(closed.read(&mut [0; 1]).await.unwrap(), 0);
         idle.put(EndpointId(1), closed, at(1), LIMIT);
         idle.sweep(at(2));
         assert_eq!(idle.lock().count, 1, "the closed one is gone");
@@ -176,13 +177,5 @@ mod tests {
         idle.put(EndpointId(1), one, at(0), LIMIT);
         idle.put(EndpointId(1), two, at(0), LIMIT);
         assert_eq!(idle.lock().count, 1);
-    }
-
-    impl Wire {
-        /// Closes the far side and waits until this one can see it.
-        async fn readable_soon(&self, far: TcpStream) {
-            drop(far);
-            self.readable().await.unwrap();
-        }
     }
 }

@@ -29,8 +29,10 @@ pub(crate) use handle::Handle;
 
 use crate::clock;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use lb_core::http::chunk::{ChunkFault, ChunkScanner, Scanned};
 use lb_core::time::Instant;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -41,6 +43,8 @@ use transport::Transport;
 
 /// Writes up to this size are collected; a larger one goes out at once.
 const COLLECT: usize = 16 << 10;
+/// What is read at a time while nothing is known of what comes; most heads fit.
+const FIRST_READ: usize = 4 << 10;
 /// First size of the buffer that collects.
 const FIRST: usize = 1 << 10;
 
@@ -62,6 +66,8 @@ struct Inner {
     detached: bool,
     /// Since when the kernel has taken nothing of what waits.
     stalled: Option<Instant>,
+    /// Checks the framing of the body that is being read.
+    chunks: Option<ChunkScanner>,
 }
 
 // === impl Wire ===
@@ -88,6 +94,7 @@ impl Wire {
             unflushed: false,
             detached: false,
             stalled: None,
+            chunks: None,
         };
         Self {
             shared: Arc::new(Mutex::new(inner)),
@@ -111,14 +118,34 @@ impl Wire {
         self.lock().ahead = bytes;
     }
 
+    /// Checks that what comes next is a well-formed chunked body; `ahead` of it was read already. Reading fails with
+    /// [`io::ErrorKind::InvalidData`] at the first fault: Pingora's reader takes a size without a digit for 0,
+    /// and line ends that other readers don't.
+    ///
+    /// # Errors
+    /// The fault, when it is in `ahead`.
+    pub(crate) fn expect_chunks(&self, ahead: &[u8]) -> Result<(), ChunkFault> {
+        let mut scanner = ChunkScanner::new();
+        scanner.scan(ahead)?;
+        self.lock().chunks = Some(scanner).filter(|scanner| !scanner.is_done());
+        Ok(())
+    }
+
     /// The way to what waits to be written, beside the session that owns the connection.
     pub(crate) fn handle(&self) -> Handle {
         Handle::new(self.shared.clone())
     }
 
-    /// Waits, without a buffer, until there may be something to read.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        std::future::poll_fn(|cx| self.lock().poll_readable(cx)).await
+    /// Reads what comes next into `buffer`, which takes no memory until something has come.
+    pub(crate) async fn read_first(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        std::future::poll_fn(|cx| {
+            let mut room = [MaybeUninit::uninit(); FIRST_READ];
+            let mut read = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(&mut *self).poll_read(cx, &mut read))?;
+            buffer.extend_from_slice(read.filled());
+            Poll::Ready(Ok(read.filled().len()))
+        })
+        .await
     }
 
     /// Whether nothing has come and the peer has not closed: an idle connection that can be used again.
@@ -142,13 +169,6 @@ impl Wire {
 // === impl Inner ===
 
 impl Inner {
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() && self.pending.is_empty() {
-            return self.transport.poll_readable(cx);
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// Hands everything that waits to the kernel.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.pending.has_remaining() {
@@ -208,6 +228,20 @@ impl Inner {
         }
     }
 
+    fn scan(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(scanner) = &mut self.chunks else {
+            return Ok(());
+        };
+        match scanner.scan(bytes) {
+            Ok(Scanned::More) => Ok(()),
+            Ok(Scanned::End { .. }) => {
+                self.chunks = None;
+                Ok(())
+            }
+            Err(fault) => Err(io::Error::new(io::ErrorKind::InvalidData, fault)),
+        }
+    }
+
     fn collect(&mut self, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.unflushed = self.transport.is_tls();
         if self.pending.capacity() == 0 {
@@ -239,7 +273,10 @@ impl AsyncRead for Wire {
         if !inner.pending.is_empty() {
             let _ = inner.poll_drain(cx);
         }
-        Pin::new(&mut inner.transport).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut inner.transport).poll_read(cx, buf))?;
+        inner.scan(buf.filled().get(before..).unwrap_or_default())?;
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -31,14 +31,6 @@ impl Transport {
     pub(super) const fn is_tls(&self) -> bool {
         !matches!(self, Self::Plain(_))
     }
-
-    /// Ready when a read may find something. TLS may hold records of its own, so it always says yes.
-    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(stream) => stream.poll_read_ready(cx),
-            Self::Tls(_) | Self::Connected(_) => Poll::Ready(Ok(())),
-        }
-    }
 }
 
 /// Hands a poll down to the stream that is there.
