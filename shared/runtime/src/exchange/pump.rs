@@ -155,7 +155,7 @@ impl<'a> Pump<'a> {
             biased;
             taken = drained(client, client_patience), if client_waits => Event::Delivered(taken),
             taken = drained(server, patience), if server_waits => {
-                Event::Uploaded(taken.map_err(|_| Stuck))
+                Event::Uploaded(taken.map_err(|_broken| Stuck))
             }
             task = next_task(self.upstream), if !client_waits => Event::Response(task),
             sent = send_some(&mut self.upload, &mut self.pending, patience), if window_waits => {
