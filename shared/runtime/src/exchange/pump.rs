@@ -28,6 +28,10 @@ use std::time::Duration;
 /// Pieces of a response that are gathered into one write.
 const GATHER: usize = 4;
 
+/// How often, and how many times, the kernel is asked whether a reset has come.
+const RESET_POLL: Duration = Duration::from_millis(2);
+const RESET_POLLS: usize = 15;
+
 /// How a try ended.
 #[derive(Debug)]
 pub(super) enum TryEnd {
@@ -115,7 +119,7 @@ impl<'a> Pump<'a> {
             self.set_read_timeout();
             let end = match self.next_event().await {
                 Event::Response(Ok(task)) => self.on_response(task).await,
-                Event::Response(Err(error)) => Some(self.on_upstream_error(&error)),
+                Event::Response(Err(error)) => Some(self.on_upstream_error(&error).await),
                 Event::Body(Ok(piece)) => self.on_body(piece).await,
                 Event::Body(Err(error)) => Some(self.on_client_error(&error)),
                 Event::Uploaded(result) => self.on_uploaded(result),
@@ -316,7 +320,7 @@ impl<'a> Pump<'a> {
                 Some(Ok(next)) => task = next,
                 Some(Err(error)) => {
                     let _ = self.session.response_duplex_vec(tasks).await;
-                    return Some(self.on_upstream_error(&error));
+                    return Some(self.on_upstream_error(&error).await);
                 }
                 None => break,
             }
@@ -358,7 +362,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    fn on_upstream_error(&mut self, error: &BError) -> TryEnd {
+    async fn on_upstream_error(&mut self, error: &BError) -> TryEnd {
         log::debug!("reading a response: {error}");
         let timed_out = *error.etype() == ErrorType::ReadTimedout;
         match self.head {
@@ -376,9 +380,36 @@ impl<'a> Pump<'a> {
             },
             None if timed_out => TryEnd::Failed(Failure::FirstByteTimeout),
             None => TryEnd::Failed(match failure_of(error) {
-                Failure::Reset if self.request.tries.reused => Failure::Stale,
+                Failure::Reset => self.on_break().await,
                 failure => failure,
             }),
+        }
+    }
+
+    /// The connection broke before the response's head. Whether the request may have been read matters when it must
+    /// not be repeated; the endpoint's reset tells, and may still be on its way.
+    async fn on_break(&mut self) -> Failure {
+        if let Some(endpoint) = self
+            .request
+            .tries
+            .last
+            .as_ref()
+            .filter(|_| self.request.tries.reused)
+        {
+            endpoint
+                .idle_limit
+                .on_close(self.request.tries.idle, self.request.now);
+        }
+        if !self.request.idempotent
+            && let Some(server) = &self.server
+            && is_unheard(server).await
+        {
+            return Failure::NotProcessed;
+        }
+        if self.request.tries.reused {
+            Failure::Stale
+        } else {
+            Failure::Reset
         }
     }
 
@@ -401,6 +432,17 @@ impl<'a> Pump<'a> {
             (_, status) => TryEnd::ClientLeft { status },
         }
     }
+}
+
+/// Whether the endpoint can't have seen the request, as soon as its kernel has told.
+async fn is_unheard(server: &Handle) -> bool {
+    for _ in 0..RESET_POLLS {
+        if let Some(known) = server.is_unheard() {
+            return known;
+        }
+        tokio::time::sleep(RESET_POLL).await;
+    }
+    false
 }
 
 /// What an upstream's error says about whether the request was processed.

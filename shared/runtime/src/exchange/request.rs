@@ -39,7 +39,7 @@ pub(crate) struct Request {
     pub(super) is_upgrade: bool,
     /// The region report that goes with the response, when one is due.
     pub(super) report: Option<HeaderValue>,
-    idempotent: bool,
+    pub(super) idempotent: bool,
     pub(super) body: Upload,
     pub(super) tries: Tries,
     pub(super) times: Times,
@@ -70,6 +70,8 @@ pub(super) struct Tries {
     /// Counts the try as the endpoint's load, until the endpoint has done its part.
     pub(super) in_flight: Option<InFlight>,
     pub(super) reused: bool,
+    /// How long the connection had been idle, when it was used before.
+    pub(super) idle: Duration,
 }
 
 /// Where the time went.

@@ -112,12 +112,16 @@ async fn attempt(
 /// Opens or reuses a connection within the connect limit.
 async fn connect(
     worker: &Worker,
-    request: &Request,
+    request: &mut Request,
     endpoint: &Endpoint,
 ) -> Result<(Upstream, bool), Failure> {
     if !request.is_upgrade
-        && let Some(session) = worker.dialer.reuse(endpoint, request.now)
+        && let Some((session, idle)) =
+            worker
+                .dialer
+                .reuse(endpoint, !request.idempotent, request.now)
     {
+        request.tries.idle = idle;
         return Ok((session, true));
     }
     let limit = request.rule.timeouts.connect.min(request.time_left());

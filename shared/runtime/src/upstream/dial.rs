@@ -16,6 +16,8 @@ use pingora_core::protocols::http::v1::client::HttpSession as Http1;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{ErrorType, OrErr, Result};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// Idle connections that an event loop keeps.
@@ -37,13 +39,20 @@ impl Dialer {
         }
     }
 
-    /// An HTTP/1 connection that stands already, when there is one and the endpoint may be spoken to so.
-    pub(crate) fn reuse(&self, endpoint: &Endpoint, now: Instant) -> Option<HttpSession> {
+    /// An HTTP/1 connection that stands already, when there is one and the endpoint may be spoken to so, and how long it
+    /// was idle. A `careful` request can't be repeated when the endpoint closes just now.
+    pub(crate) fn reuse(
+        &self,
+        endpoint: &Endpoint,
+        careful: bool,
+        now: Instant,
+    ) -> Option<(HttpSession, Duration)> {
         if endpoint.peer.options.alpn.get_min_http_version() == 2 {
             return None;
         }
-        let wire = self.idle.take(endpoint.id, now)?;
-        Some(HttpSession::H1(Http1::new(wire)))
+        let (wire, age) = self.idle.take(endpoint, careful, now)?;
+        wire.begin();
+        Some((HttpSession::H1(Http1::new(wire)), age))
     }
 
     /// Opens a connection, or a stream on one that stands. Tells whether it stood. `upgrade` asks for
@@ -93,7 +102,7 @@ impl Dialer {
     }
 
     /// Keeps a connection whose response is complete for the next request.
-    pub(crate) async fn keep(&self, endpoint: &Endpoint, session: HttpSession) {
+    pub(crate) async fn keep(&self, endpoint: &Arc<Endpoint>, session: HttpSession) {
         match session {
             HttpSession::H1(mut http1) => {
                 http1.respect_keepalive();
@@ -103,11 +112,8 @@ impl Dialer {
                 let Some(stream) = http1.reuse().await else {
                     return;
                 };
-                if let (Ok(wire), Some(limit)) = (
-                    stream.into_any().downcast::<Wire>(),
-                    endpoint.peer.options.idle_timeout,
-                ) {
-                    self.idle.put(endpoint.id, wire, clock::now(), limit);
+                if let Ok(wire) = stream.into_any().downcast::<Wire>() {
+                    self.idle.put(endpoint, wire, clock::now());
                 }
             }
             HttpSession::H2(stream) => {

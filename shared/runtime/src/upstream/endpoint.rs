@@ -10,6 +10,7 @@ use crate::probe::CheckSnapshot;
 use lb_core::balance::{EndpointId, Load};
 use lb_core::config::model::Outlier;
 use lb_core::health::ProbeResult;
+use lb_core::idle_limit::IdleLimit;
 use lb_core::name::{ServerName, ZoneName};
 use lb_core::outlier::consecutive::{ConsecutiveErrors, Eject, Ejector};
 use lb_core::time::Instant;
@@ -55,6 +56,8 @@ pub struct Endpoint {
     pub zone: Option<ZoneName>,
     /// In-flight requests and latency.
     pub load: Arc<Load>,
+    /// How long a connection to it may be idle, as far as it is known.
+    pub idle_limit: IdleLimit,
     /// Gateway errors in a row.
     pub errors: ConsecutiveErrors,
     ejector: Mutex<Ejector>,
@@ -89,6 +92,7 @@ impl Endpoint {
             key,
             zone,
             load: Arc::new(load),
+            idle_limit: IdleLimit::default(),
             errors: ConsecutiveErrors::new(outlier.consecutive_errors),
             ejector: Mutex::new(Ejector::new(outlier)),
             peer,
@@ -133,6 +137,13 @@ impl Endpoint {
 
     fn ejector(&self) -> MutexGuard<'_, Ejector> {
         self.ejector.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long a connection may have been idle and still be used.
+    #[must_use]
+    pub fn idle_limit(&self) -> Duration {
+        let configured = self.peer.options.idle_timeout.unwrap_or_default();
+        self.idle_limit.limit(configured)
     }
 
     /// The time at which the ejection ends, when it has not.

@@ -8,29 +8,35 @@
 //!
 //! # Choice
 //! A stack per endpoint: the connection that was used last goes out first, so that surplus ones grow old
-//! at the bottom and are closed there. Nobody watches an idle connection: whether it has been closed is
-//! asked when it is taken, which costs no system call while nothing has arrived. A sweep each second
-//! closes what is too old or was closed by the endpoint.
+//! at the bottom and are closed there. An idle connection has no task; one sweeper for all of them is woken when
+//! one is closed by its endpoint, and each second to close what is too old. The age at which endpoints close
+//! is theirs to know and ours to learn: [`lb_core::idle_limit`].
 //!
 //! # Limits
 //! A close that is on its way when a request is written is met by the request; see `Failure::Stale`.
 
+use super::Endpoint;
 use crate::clock;
-use crate::wire::Wire;
+use crate::wire::{Condition, Wire};
 use lb_core::balance::EndpointId;
 use lb_core::time::Instant;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
+use tokio::sync::Notify;
 
-/// How often idle connections are looked through.
-pub(crate) const SWEEP: Duration = Duration::from_secs(1);
+/// How often idle connections are looked through when none is closed.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// The stacks.
 #[derive(Debug)]
 pub(crate) struct IdleConnections {
     stacks: Mutex<Stacks>,
     capacity: usize,
+    bell: Arc<Bell>,
+    /// Rings the bell.
+    waker: Waker,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +49,21 @@ struct Stacks {
 struct Idle {
     wire: Box<Wire>,
     since: Instant,
-    limit: Duration,
+    endpoint: Arc<Endpoint>,
+}
+
+/// Calls the sweeper.
+#[derive(Debug, Default)]
+struct Bell(Notify);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.notify_one();
+    }
 }
 
 // === impl IdleConnections ===
@@ -51,44 +71,68 @@ struct Idle {
 impl IdleConnections {
     /// Keeps at most `capacity` connections.
     pub(crate) fn new(capacity: usize) -> Self {
+        let bell = Arc::new(Bell::default());
         Self {
             stacks: Mutex::default(),
             capacity,
+            waker: Waker::from(bell.clone()),
+            bell,
         }
     }
 
-    /// Takes the connection to `endpoint` that was used last and still stands.
-    pub(crate) fn take(&self, endpoint: EndpointId, now: Instant) -> Option<Box<Wire>> {
+    /// Takes the connection to `endpoint` that was used last and still stands, and tells how long it was idle. A
+    /// `careful` request takes none that has come near the age at which the endpoint closes.
+    pub(crate) fn take(
+        &self,
+        endpoint: &Endpoint,
+        careful: bool,
+        now: Instant,
+    ) -> Option<(Box<Wire>, Duration)> {
         let mut stacks = self.lock();
+        let stacks = &mut *stacks;
+        let stack = stacks.of.get_mut(&endpoint.id)?;
+        if careful
+            && let Some(learned) = endpoint.idle_limit.learned()
+            && now.since(stack.last()?.since) > learned / 2
+        {
+            return None;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
         loop {
-            let idle = stacks.of.get_mut(&endpoint)?.pop()?;
+            let idle = stack.pop()?;
             stacks.count = stacks.count.saturating_sub(1);
-            if idle.is_usable(now) {
-                return Some(idle.wire);
+            if idle.is_usable(&mut cx, now) {
+                return Some((idle.wire, now.since(idle.since)));
             }
         }
     }
 
-    /// Keeps a connection for at most `limit`.
-    pub(crate) fn put(&self, endpoint: EndpointId, wire: Box<Wire>, now: Instant, limit: Duration) {
-        let mut stacks = self.lock();
-        if stacks.count >= self.capacity {
-            return;
-        }
-        stacks.count += 1;
+    /// Keeps a connection.
+    pub(crate) fn put(&self, endpoint: &Arc<Endpoint>, wire: Box<Wire>, now: Instant) {
         let idle = Idle {
             wire,
             since: now,
-            limit,
+            endpoint: endpoint.clone(),
         };
-        stacks.of.entry(endpoint).or_default().push(idle);
+        let mut stacks = self.lock();
+        let fits = stacks.count < self.capacity;
+        if fits && idle.is_usable(&mut Context::from_waker(&self.waker), now) {
+            stacks.count += 1;
+            stacks.of.entry(endpoint.id).or_default().push(idle);
+        }
     }
 
     /// Closes what is too old or was closed by its endpoint.
-    pub(crate) fn sweep(&self, now: Instant) {
+    fn sweep(&self, now: Instant) {
+        let mut cx = Context::from_waker(&self.waker);
         let mut stacks = self.lock();
         stacks.of.retain(|_, stack| {
-            stack.retain(|idle| idle.is_usable(now));
+            if let Some(idle) = stack.first() {
+                let configured = idle.endpoint.peer.options.idle_timeout;
+                let limit = &idle.endpoint.idle_limit;
+                limit.relax(configured.unwrap_or_default(), now);
+            }
+            stack.retain(|idle| idle.is_usable(&mut cx, now));
             !stack.is_empty()
         });
         stacks.count = stacks.of.values().map(Vec::len).sum();
@@ -97,7 +141,8 @@ impl IdleConnections {
     /// Sweeps for as long as the calling event loop turns.
     pub(crate) async fn keep_swept(&self) {
         loop {
-            tokio::time::sleep(SWEEP).await;
+            // A timeout is a sweep like any other.
+            let _ = tokio::time::timeout(SWEEP, self.bell.0.notified()).await;
             self.sweep(clock::now());
         }
     }
@@ -110,72 +155,20 @@ impl IdleConnections {
 // === impl Idle ===
 
 impl Idle {
-    fn is_usable(&self, now: Instant) -> bool {
-        now.since(self.since) < self.limit && self.wire.is_quiet()
+    /// Whether it can serve another request. What its endpoint closed teaches how long it may be idle.
+    fn is_usable(&self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let age = now.since(self.since);
+        match self.wire.condition(cx) {
+            Condition::Quiet => age < self.endpoint.idle_limit(),
+            Condition::Closed => {
+                self.endpoint.idle_limit.on_close(age, now);
+                false
+            }
+            Condition::Unfit => false,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
-
-    const LIMIT: Duration = Duration::from_secs(10);
-
-    async fn pair(listener: &TcpListener) -> (Box<Wire>, TcpStream) {
-        let near = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
-        let (far, _) = listener.accept().await.unwrap();
-        (Box::new(Wire::plain(near)), far)
-    }
-
-    fn at(millis: u64) -> Instant {
-        Instant::from_nanos(millis * 1_000_000)
-    }
-
-    #[tokio::test]
-    async fn the_connection_that_was_used_last_goes_out_first() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let idle = IdleConnections::new(8);
-        let (first, _far) = pair(&listener).await;
-        let (second, mut far) = pair(&listener).await;
-        idle.put(EndpointId(1), first, at(0), LIMIT);
-        idle.put(EndpointId(1), second, at(1), LIMIT);
-        assert!(idle.take(EndpointId(2), at(2)).is_none(), "another's");
-        let mut taken = idle.take(EndpointId(1), at(2)).unwrap();
-        taken.write_all(b"x").await.unwrap();
-        taken.flush().await.unwrap();
-        assert_eq!(far.read_u8().await.unwrap(), b'x');
-    }
-
-    #[tokio::test]
-    async fn a_closed_or_aged_connection_is_not_handed_out() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let idle = IdleConnections::new(8);
-        let (kept, _far) = pair(&listener).await;
-        let (mut closed, far) = pair(&listener).await;
-        idle.put(EndpointId(1), kept, at(0), LIMIT);
-        drop(far);
-        assert_eq!(closed.read(&mut [0; 1]).await.unwrap(), 0);
-        idle.put(EndpointId(1), closed, at(1), LIMIT);
-        idle.sweep(at(2));
-        assert_eq!(idle.lock().count, 1, "the closed one is gone");
-        assert!(
-            idle.take(EndpointId(1), at(10_001)).is_none(),
-            "the other one is too old"
-        );
-    }
-
-    #[tokio::test]
-    async fn no_more_than_the_capacity_is_kept() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let idle = IdleConnections::new(1);
-        let (one, _far) = pair(&listener).await;
-        let (two, _far2) = pair(&listener).await;
-        idle.put(EndpointId(1), one, at(0), LIMIT);
-        idle.put(EndpointId(1), two, at(0), LIMIT);
-        assert_eq!(idle.lock().count, 1);
-    }
-}
+#[path = "idle_tests.rs"]
+mod tests;

@@ -3,9 +3,13 @@
 use super::{Inner, Wire};
 use crate::clock;
 use pingora_core::protocols::Stream;
+use pingora_core::protocols::l4::ext::get_tcp_info;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// The kernel's name of a connection that is over (`TCP_CLOSE` in `tcp_states.h`).
+const TCP_CLOSE: u8 = 7;
 
 /// The write side of a detached [`Wire`].
 #[derive(Debug, Clone)]
@@ -50,6 +54,26 @@ impl Handle {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Whether the peer's kernel gave the connection up without having taken a byte of what was written since
+    /// [`Wire::begin`]: then its application can't have seen the request, whatever its method. `None` as long as that
+    /// is open, and over TLS, whose records are not ours to count.
+    ///
+    /// A server that closes an idle connection answers data that comes after it with a reset, and acknowledges
+    /// none of it. The kernel tells what was acknowledged (`tcpi_bytes_acked`, RFC 4898), and that the reset has come
+    /// (`tcpi_state`).
+    pub(crate) fn is_unheard(&self) -> Option<bool> {
+        let inner = self.lock();
+        if inner.transport.is_tls() {
+            return Some(false);
+        }
+        let info = get_tcp_info(inner.transport.fd()).ok()?;
+        // The SYN counts as a byte.
+        if info.tcpi_bytes_acked > inner.mark + 1 {
+            return Some(false);
+        }
+        (info.tcpi_state == TCP_CLOSE).then_some(true)
     }
 
     fn stalled_for(&self) -> Duration {

@@ -54,6 +54,17 @@ pub(crate) struct Wire {
     shared: Arc<Mutex<Inner>>,
 }
 
+/// How an idle connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// It can be used.
+    Quiet,
+    /// The peer has closed it.
+    Closed,
+    /// The peer spoke unasked.
+    Unfit,
+}
+
 #[derive(Debug)]
 struct Inner {
     transport: Transport,
@@ -68,6 +79,10 @@ struct Inner {
     stalled: Option<Instant>,
     /// Checks the framing of the body that is being read.
     chunks: Option<ChunkScanner>,
+    /// Bytes that the kernel has taken.
+    sent: u64,
+    /// Bytes that it had taken when the request began.
+    mark: u64,
 }
 
 // === impl Wire ===
@@ -95,6 +110,8 @@ impl Wire {
             detached: false,
             stalled: None,
             chunks: None,
+            sent: 0,
+            mark: 0,
         };
         Self {
             shared: Arc::new(Mutex::new(inner)),
@@ -148,17 +165,25 @@ impl Wire {
         .await
     }
 
-    /// Whether nothing has come and the peer has not closed: an idle connection that can be used again.
-    pub(crate) fn is_quiet(&self) -> bool {
+    /// How an idle connection is. `cx` is woken when that changes.
+    pub(crate) fn condition(&self, cx: &mut Context<'_>) -> Condition {
         let mut byte = [0; 1];
         let mut buf = ReadBuf::new(&mut byte);
-        let mut cx = Context::from_waker(std::task::Waker::noop());
         let mut inner = self.lock();
-        inner.pending.is_empty()
-            && inner.ahead.is_empty()
-            && Pin::new(&mut inner.transport)
-                .poll_read(&mut cx, &mut buf)
-                .is_pending()
+        if !inner.pending.is_empty() || !inner.ahead.is_empty() {
+            return Condition::Unfit;
+        }
+        match Pin::new(&mut inner.transport).poll_read(cx, &mut buf) {
+            Poll::Pending => Condition::Quiet,
+            Poll::Ready(Ok(())) if !buf.filled().is_empty() => Condition::Unfit,
+            Poll::Ready(_) => Condition::Closed,
+        }
+    }
+
+    /// Marks where a request begins, for [`Handle::is_unheard`].
+    pub(crate) fn begin(&self) {
+        let mut inner = self.lock();
+        inner.mark = inner.sent;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -176,6 +201,7 @@ impl Inner {
                 Poll::Ready(Ok(0)) => return self.give_up(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(written)) => {
                     self.pending.advance(written);
+                    self.sent += written as u64;
                     self.stalled = None;
                 }
                 Poll::Ready(Err(error)) => return self.give_up(error),
@@ -224,7 +250,11 @@ impl Inner {
                 let _ = self.stall();
                 self.collect(buf)
             }
-            written => written,
+            Poll::Ready(Ok(written)) => {
+                self.sent += written as u64;
+                Poll::Ready(Ok(written))
+            }
+            other => other,
         }
     }
 
@@ -303,3 +333,6 @@ impl AsyncWrite for Wire {
         Pin::new(&mut inner.transport).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

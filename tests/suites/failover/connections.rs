@@ -1,0 +1,52 @@
+//! Connections that servers close as they are used again.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use http::Method;
+use strata_tests::reconcile::reconcile;
+use strata_tests::topology::Topology;
+
+use crate::drill::alone;
+
+/// Requests a second.
+const RATE: f64 = 200.0;
+
+/// The sum of a metric's series that have all of `labels`.
+fn total(metrics: &str, name: &str, labels: &str) -> f64 {
+    let series = metrics
+        .lines()
+        .filter(|line| line.starts_with(name) && line.contains(labels));
+    let values = series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.sum()
+}
+
+/// The limits change so often that none can be learned, and are multiples of the time between requests, so that
+/// closes and requests meet all the time.
+#[tokio::test]
+async fn posts_survive_servers_that_close_idle_connections() -> Result<()> {
+    let _alone = alone().await;
+    let platform = Topology::regional().pool("web", 3).start().await?;
+    let load = platform.load().rate(RATE).posts(1.0, 2_000).no_resend();
+    let running = load.start()?;
+    for turn in 1..=20u32 {
+        let limit = Duration::from_secs_f64(1.0 / RATE) * (1 + turn % 4);
+        for server in platform.servers() {
+            server.script(|b| b.idle_close = Some(limit));
+        }
+        running.settle(100).await;
+    }
+    let report = running.stop().await;
+    let accounts = reconcile(&report, platform.ledgers());
+    let failed = report.failed_of(&Method::POST);
+    let replica = platform.regions.iter().flat_map(|r| &r.replicas).next();
+    let metrics = replica.context("no replica")?.metrics().await?;
+    let unheard = total(&metrics, "lb_retries_total", "not_processed");
+    eprintln!(
+        "{unheard} of {} requests met a close and went elsewhere",
+        report.sent
+    );
+    ensure!(failed == 0, "{failed} POSTs failed: {report}\n{accounts}");
+    ensure!(accounts.repeated_posts.is_empty(), "{accounts}");
+    Ok(())
+}
