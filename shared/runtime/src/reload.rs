@@ -2,22 +2,26 @@
 //!
 //! The file's content decides, not its time: it is read every half second, on SIGHUP at once, and
 //! compared by hash, so that Kubernetes' symlink swaps, editors that rename and copies that keep the
-//! time all work. Certificates' files are watched in the same way. A new content is parsed, checked as a
+//! time all work. Content counts once it has stayed for a moment ([`settle`]): a file may be caught half
+//! written. Certificates' files are watched in the same way. A new content is parsed, checked as a
 //! whole and built into a plan before anything changes; then the plan is swapped in one step. Whatever
 //! is wrong with it, the last good configuration serves on and the fault is told.
 
 mod file;
+mod settle;
 
 use crate::build::{self, Site};
+use crate::clock;
 use crate::listen::TlsListener;
 use crate::status;
 use crate::tier::TierProgram;
 use crate::worker::Shared;
 pub(crate) use file::{LoadError, load};
-use file::{content, faults};
+use file::{content, faults, parse};
 use lb_core::config::change::{Deferred, content_hash};
 use lb_core::config::model::ListenerTls;
 use lb_core::status::ConfigStatus;
+use settle::{CONFIRM, Look, Settle};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,10 +39,10 @@ pub(crate) struct Reload<T: TierProgram> {
 
 struct State<C> {
     config: Arc<C>,
-    /// Hash of the content that was last looked at, good or bad.
-    seen: String,
-    /// Hash of the certificates' files.
-    certificates: String,
+    /// The file's content, good or bad, or why it can't be read.
+    content: Settle,
+    /// The certificates' files.
+    certificates: Settle,
     status: ConfigStatus,
 }
 
@@ -62,8 +66,8 @@ impl<T: TierProgram> Reload<T> {
         export_expiries(&site, &tls);
         let state = State {
             config: Arc::new(config),
-            seen: hash,
-            certificates,
+            content: Settle::new(hash),
+            certificates: Settle::new(certificates),
             status,
         };
         Self {
@@ -85,35 +89,37 @@ impl<T: TierProgram> Reload<T> {
         self.lock().status.clone()
     }
 
-    /// Looks at the file and the certificates, and takes over what changed. When an operator `asked` for it, a
-    /// refused file is tried again: what was at fault may be a file that it names.
-    pub(crate) fn check(&self, asked: bool) {
+    /// Looks at the file and the certificates, and takes over what changed and has settled. When an operator
+    /// `asked` for it, a refused file is tried again: what was at fault may be a file that it names.
+    ///
+    /// Tells whether something has changed that has not settled yet: look again after [`CONFIRM`].
+    pub(crate) fn check(&self, asked: bool) -> bool {
         let mut state = self.lock();
-        match content(&self.path) {
-            Ok(bytes) => {
-                let hash = content_hash(&[&String::from_utf8_lossy(&bytes)]);
-                if hash != state.seen || (asked && !state.status.last_reload_ok) {
-                    state.seen = hash;
-                    self.apply(&mut state);
-                }
-            }
-            Err(source) => {
-                let missing = format!("unreadable: {source}");
-                if state.seen != missing {
-                    state.seen = missing;
-                    let error = LoadError::Read {
-                        path: self.path.clone(),
-                        source,
-                    };
-                    self.refuse(&mut state, &error);
+        let read = content(&self.path);
+        let found = match &read {
+            Ok(bytes) => content_hash(&[&String::from_utf8_lossy(bytes)]),
+            Err(error) => format!("unreadable: {error}"),
+        };
+        let look = state.content.look(found, clock::now());
+        let again = look == Look::Same && asked && !state.status.last_reload_ok;
+        if look == Look::Sighted {
+            log::info!("the configuration has changed; reading it again in {CONFIRM:?}");
+        }
+        if look == Look::Settled || again {
+            match read {
+                Ok(bytes) => self.apply(&mut state, &bytes),
+                Err(source) => {
+                    let path = self.path.clone();
+                    self.refuse(&mut state, &LoadError::Read { path, source });
                 }
             }
         }
-        self.check_certificates(&mut state);
+        let certificates = self.check_certificates(&mut state);
+        look.is_open() || certificates.is_open()
     }
 
-    fn apply(&self, state: &mut State<T::Config>) {
-        match self.build(state) {
+    fn apply(&self, state: &mut State<T::Config>, bytes: &[u8]) {
+        match self.build(state, bytes) {
             Ok((config, hash, deferred)) => {
                 let families = &self.site.metrics.families;
                 let _ = families
@@ -144,8 +150,9 @@ impl<T: TierProgram> Reload<T> {
     fn build(
         &self,
         state: &State<T::Config>,
+        bytes: &[u8],
     ) -> Result<(T::Config, String, Vec<Deferred>), LoadError> {
-        let (config, hash) = load::<T>(&self.path)?;
+        let (config, hash) = parse::<T>(&self.path, bytes)?;
         let (config, deferred) = T::carry_over(&state.config, config);
         let generation = state.status.generation + 1;
         let plan = build::plan::<T>(&config, &self.site, generation).map_err(LoadError::Build)?;
@@ -164,12 +171,12 @@ impl<T: TierProgram> Reload<T> {
         state.status.error = Some(faults(&self.path, error));
     }
 
-    fn check_certificates(&self, state: &mut State<T::Config>) {
+    fn check_certificates(&self, state: &mut State<T::Config>) -> Look {
         let hash = certificates::<T>(&state.config, &self.site.base);
-        if hash == state.certificates {
-            return;
+        let look = state.certificates.look(hash, clock::now());
+        if look != Look::Settled {
+            return look;
         }
-        state.certificates = hash;
         for listener in T::common(&state.config).listeners {
             let Some(tls) = &listener.tls else { continue };
             let bound = self
@@ -185,6 +192,7 @@ impl<T: TierProgram> Reload<T> {
             }
         }
         export_expiries(&self.site, &self.tls);
+        look
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State<T::Config>> {
@@ -223,31 +231,38 @@ fn export_expiries(site: &Site, tls: &[(String, Arc<TlsListener>)]) {
     }
 }
 
-/// Looks at the file again and again, and on SIGHUP.
+/// Looks at the file again and again, on SIGHUP, and soon after a change was seen.
 pub(crate) async fn watch<T: TierProgram>(reload: Arc<Reload<T>>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
-    let mut hangup = match hangup {
-        Ok(hangup) => hangup,
-        Err(error) => {
+    let mut hangup = hangup
+        .inspect_err(|error| {
             log::warn!(
                 "SIGHUP can't be obeyed ({error}); the file is looked at every {INTERVAL:?}"
             );
-            loop {
-                ticks.tick().await;
-                reload.check(false);
-            }
-        }
-    };
+        })
+        .ok();
+    let mut unsettled = false;
     loop {
         let asked = tokio::select! {
             _ = ticks.tick() => false,
-            _ = hangup.recv() => true,
+            () = tokio::time::sleep(CONFIRM), if unsettled => false,
+            () = next(&mut hangup) => true,
         };
         if asked {
             log::info!("SIGHUP: looking at the configuration");
         }
-        reload.check(asked);
+        unsettled = reload.check(asked);
+    }
+}
+
+/// The next signal; never, when there is none to come.
+async fn next(signals: &mut Option<tokio::signal::unix::Signal>) {
+    match signals {
+        Some(signals) => {
+            let _ = signals.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }

@@ -1,12 +1,17 @@
-//! How a file can change: in place, by rename, by a symlink's swap; and SIGHUP, which does not wait.
+//! How a file can change: in place, in pieces, by rename, by a symlink's swap; and SIGHUP, which does not wait.
 
+use std::io::Write;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use strata_tests::eventually;
 use strata_tests::process::Signal;
 use tokio::time::Instant;
 
-use crate::bed::{Bed, LIVE, Plan, publish};
+use crate::bed::{Bed, LIVE, Plan, SOON, publish};
+
+/// What stands for less time than this is never taken.
+const MOMENT: Duration = Duration::from_millis(100);
 
 #[tokio::test]
 async fn a_file_written_in_place_is_live_within_a_second() -> Result<()> {
@@ -19,6 +24,65 @@ async fn a_file_written_in_place_is_live_within_a_second() -> Result<()> {
         ensure!(start.elapsed() <= LIVE, "{:?}", start.elapsed());
     }
     Ok(())
+}
+
+/// The first half of the file is valid, and says that two of three servers are gone.
+#[tokio::test]
+async fn a_file_that_is_written_in_two_halves_is_taken_whole() -> Result<()> {
+    let mut bed = Bed::start(3).await?;
+    let (mut caught, mut weight) = (0, 1);
+    while caught < 5 {
+        weight += 1;
+        ensure!(weight < 100, "only {caught} halves were seen in time");
+        let before = bed.generation().await?;
+        let text = bed.text(&Plan::of(3).with(&[(0, weight), (1, weight), (2, weight)]));
+        let cut = text
+            .find("      - { name: s2")
+            .context("no second server")?;
+        let (half, rest) = text.split_at(cut);
+        let sights = sights(&bed);
+        let start = Instant::now();
+        bed.write(half)?;
+        bed.process.signal(Signal::SIGHUP)?;
+        let seen = until(MOMENT, || sights < self::sights(&bed)).await;
+        // Time is the matter here: the half stands for a while, yet not for long enough.
+        tokio::time::sleep(MOMENT / 3).await;
+        let mut file = std::fs::File::options().append(true).open(&bed.file)?;
+        file.write_all(rest.as_bytes())?;
+        drop(file);
+        // A half that stood for too long, or that nobody looked at, shows nothing.
+        let was_quick = start.elapsed() < MOMENT;
+        eventually(SOON, "the whole file", async || {
+            let shown = bed.endpoint("s3").await?;
+            ensure!(shown["weight"] == weight, "{shown}");
+            Ok(())
+        })
+        .await?;
+        if seen && was_quick {
+            caught += 1;
+            let generations = bed.generation().await? - before;
+            ensure!(generations == 1, "the half was applied: {generations}");
+        }
+    }
+    Ok(())
+}
+
+/// How often a change was seen that had to settle.
+fn sights(bed: &Bed) -> usize {
+    let output = bed.process.output();
+    output.matches("the configuration has changed").count()
+}
+
+/// Whether `condition` came true within `span`; looks more often than `eventually` does.
+async fn until(span: Duration, condition: impl Fn() -> bool) -> bool {
+    let end = Instant::now() + span;
+    while !condition() {
+        if Instant::now() >= end {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    true
 }
 
 #[tokio::test]
@@ -52,7 +116,8 @@ async fn a_config_map_that_is_swapped_is_live_within_a_second() -> Result<()> {
 async fn sighup_does_not_wait_for_the_next_look() -> Result<()> {
     let mut bed = Bed::start(2).await?;
     let mut slowest = Duration::ZERO;
-    // The looks are half a second apart: ten in a row without the signal would take about 2.5 s.
+    // The looks are half a second apart: ten in a row without the signal would take about 3.5 s. Each takes
+    // 100 ms, in which the file must stay as it is.
     let start = Instant::now();
     for round in 0..10 {
         let before = bed.generation().await?;
@@ -63,7 +128,7 @@ async fn sighup_does_not_wait_for_the_next_look() -> Result<()> {
         slowest = slowest.max(asked.elapsed());
     }
     ensure!(
-        start.elapsed() < Duration::from_millis(1_500),
+        start.elapsed() < Duration::from_millis(2_200),
         "{:?}, slowest {slowest:?}",
         start.elapsed()
     );

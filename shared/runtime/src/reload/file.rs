@@ -39,8 +39,19 @@ pub(crate) fn load<T: TierProgram>(path: &Path) -> Result<(T::Config, String), L
         path: path.to_owned(),
         source,
     })?;
+    parse::<T>(path, &bytes)
+}
+
+/// Checks a file's content.
+///
+/// # Errors
+/// [`LoadError`] with every fault.
+pub(super) fn parse<T: TierProgram>(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(T::Config, String), LoadError> {
     let name = path.display().to_string();
-    let text = utf8(&name, &bytes).map_err(LoadError::Faults)?;
+    let text = utf8(&name, bytes).map_err(LoadError::Faults)?;
     let config = T::load(&name, text).map_err(LoadError::Faults)?;
     Ok((config, content_hash(&[text])))
 }
