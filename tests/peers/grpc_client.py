@@ -61,8 +61,17 @@ def failing(channel):
         note("failing", is_ok, error, code=str(error.code()), details=error.details())
 
 
+def unknown(channel):
+    """A server answers this by trailers only: one HEADERS frame that ends the stream."""
+    try:
+        channel.unary_unary("/strata.Echo/Nowhere")(b"", timeout=TIMEOUT)
+        report["unknown"] = {"ok": False, "trailers": {}}
+    except grpc.RpcError as error:
+        note("unknown", error.code() == grpc.StatusCode.UNIMPLEMENTED, error, code=str(error.code()))
+
+
 with grpc.insecure_channel(sys.argv[1], options=[("grpc.enable_http_proxy", 0)]) as channel:
-    for kind in (unary, client_stream, server_stream, bidi, failing):
+    for kind in (unary, client_stream, server_stream, bidi, failing, unknown):
         try:
             kind(channel)
         except grpc.RpcError as error:

@@ -1,15 +1,27 @@
-"""Websocket echo server (package `websockets`): IP PORT. Answers /healthz with 200; sends no pings."""
+"""Websocket echo server (package `websockets`): IP PORT. Answers /healthz with 200; sends no pings.
+
+The text `close CODE REASON` makes it close so. Each end is told in a line `closed CODE REASON`, as the peer gave it.
+"""
 
 import asyncio
 import http
 import sys
 
 from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
 
 
 async def echo(connection):
-    async for message in connection:
-        await connection.send(message)
+    try:
+        async for message in connection:
+            if isinstance(message, str) and message.startswith("close "):
+                _, code, reason = message.split(" ", 2)
+                await connection.close(int(code), reason)
+            else:
+                await connection.send(message)
+    except ConnectionClosed:
+        pass
+    print("closed", connection.close_code, connection.close_reason, flush=True)
 
 
 def health(connection, request):

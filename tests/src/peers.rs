@@ -122,6 +122,29 @@ pub async fn websocket_client(address: SocketAddr, chat: Chat) -> Result<Value> 
     report(launch, chat.quiet + Duration::from_secs(30)).await
 }
 
+/// Closes a websocket to the echo server behind `address` with this code and reason, from the client's side or
+/// (`by_server`) from the server's; gives what came back to the client: `code`, `reason`. The server tells in a line
+/// `closed CODE REASON` what it got.
+///
+/// # Errors
+///
+/// When the connection broke before.
+pub async fn websocket_close(
+    address: SocketAddr,
+    by_server: bool,
+    code: u16,
+    reason: &str,
+) -> Result<Value> {
+    let side = if by_server { "server" } else { "client" };
+    let launch = script("ws_close.py").await?.args([
+        format!("ws://{address}/chat"),
+        side.to_owned(),
+        code.to_string(),
+        reason.to_owned(),
+    ]);
+    report(launch, Duration::from_secs(30)).await
+}
+
 /// A gRPC server (package `grpcio`, h2c) with all four kinds of call, trailing metadata, and the standard health service.
 ///
 /// # Errors

@@ -15,16 +15,39 @@ use strata_tests::topology::{Platform, Topology};
 
 const SOON: Duration = Duration::from_secs(6);
 
+/// What stands between the clients and the servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tiers {
+    /// A regional replica.
+    One,
+    /// A global replica, and a regional one behind it.
+    Both,
+}
+
 /// One regional replica with these limits, in flow style, and clients that are not trusted. The load of
 /// [`bystanders`] has a server of its own.
 async fn limited(server: SocketAddr, limits: &'static str) -> Result<Platform> {
-    Topology::regional()
+    behind(Tiers::One, server, limits).await
+}
+
+/// The same behind these tiers: the first one has the limits and trusts no client, and passes on to one that has them
+/// too and trusts it.
+async fn behind(tiers: Tiers, server: SocketAddr, limits: &'static str) -> Result<Platform> {
+    let limits = format!("limits: {{ {limits} }}\n");
+    let topology = match tiers {
+        Tiers::One => Topology::regional().tune_regional(|file| file.front.trusted = String::new()),
+        Tiers::Both => {
+            let limits = limits.clone();
+            Topology::two_tier().tune_global(move |file| {
+                file.front.trusted = String::new();
+                file.extra.clone_from(&limits);
+            })
+        }
+    };
+    topology
         .external_pool("web", &[server], Upstream::Http1)
         .pool("calm", 1)
-        .tune_regional(move |file| {
-            file.front.trusted = String::new();
-            file.extra = format!("limits: {{ {limits} }}\n");
-        })
+        .tune_regional(move |file| file.extra.clone_from(&limits))
         .start()
         .await
 }

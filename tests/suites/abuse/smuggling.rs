@@ -8,7 +8,7 @@
 use anyhow::{Result, ensure};
 use strata_tests::raw::{Recorder, exchange};
 
-use super::{SOON, bystanders, limited, unharmed};
+use super::{SOON, Tiers, behind, bystanders, limited, unharmed};
 
 const HIDDEN: &str = "GET /smuggled HTTP/1.1\r\nHost: t\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
@@ -167,8 +167,18 @@ const CHUNKS: &[&str] = &[
 
 #[tokio::test]
 async fn ambiguous_heads_reach_no_server() -> Result<()> {
+    no_head_passes(Tiers::One).await
+}
+
+/// What the first tier writes is read by another parser of ours: nothing may become ambiguous on the way.
+#[tokio::test]
+async fn ambiguous_heads_reach_no_server_through_both_tiers() -> Result<()> {
+    no_head_passes(Tiers::Both).await
+}
+
+async fn no_head_passes(tiers: Tiers) -> Result<()> {
     let recorder = Recorder::start(OK).await?;
-    let platform = limited(recorder.address(), "max_headers: 100").await?;
+    let platform = behind(tiers, recorder.address(), "max_headers: 100").await?;
     let load = bystanders(&platform)?;
     let fields = FRAMINGS.iter().map(|fields| {
         format!("POST /attack HTTP/1.1\r\nHost: t\r\n{fields}\r\n\r\n0\r\n\r\n{HIDDEN}")
@@ -202,9 +212,9 @@ async fn ambiguous_heads_reach_no_server() -> Result<()> {
 }
 
 /// Sends each body; tells which became a whole request, or let the hidden one through.
-async fn whole_after(bodies: &[&str]) -> Result<Vec<String>> {
+async fn whole_after(tiers: Tiers, bodies: &[&str]) -> Result<Vec<String>> {
     let recorder = Recorder::start(OK).await?;
-    let platform = limited(recorder.address(), "body_timeout: 1s").await?;
+    let platform = behind(tiers, recorder.address(), "body_timeout: 1s").await?;
     let load = bystanders(&platform)?;
     let mut passed = Vec::new();
     for (number, chunks) in bodies.iter().enumerate() {
@@ -232,7 +242,16 @@ async fn whole_after(bodies: &[&str]) -> Result<Vec<String>> {
 
 #[tokio::test]
 async fn bad_chunks_never_become_a_whole_request() -> Result<()> {
-    let passed = whole_after(CHUNKS).await?;
+    no_chunks_pass(Tiers::One).await
+}
+
+#[tokio::test]
+async fn bad_chunks_never_become_a_whole_request_through_both_tiers() -> Result<()> {
+    no_chunks_pass(Tiers::Both).await
+}
+
+async fn no_chunks_pass(tiers: Tiers) -> Result<()> {
+    let passed = whole_after(tiers, CHUNKS).await?;
     ensure!(
         passed.is_empty(),
         "{} passed:\n{}",
@@ -245,22 +264,33 @@ async fn bad_chunks_never_become_a_whole_request() -> Result<()> {
 #[tokio::test]
 async fn lenient_chunk_sizes_are_refused() -> Result<()> {
     let lenient = ["\r\nhello\r\n0\r\n\r\n", "5;a\nb\r\nhello\r\n0\r\n\r\n"];
-    let passed = whole_after(&lenient).await?;
-    ensure!(
-        passed.is_empty(),
-        "{} passed:\n{}",
-        passed.len(),
-        passed.join("\n")
-    );
+    for tiers in [Tiers::One, Tiers::Both] {
+        let passed = whole_after(tiers, &lenient).await?;
+        ensure!(
+            passed.is_empty(),
+            "{tiers:?}: {} passed:\n{}",
+            passed.len(),
+            passed.join("\n")
+        );
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn what_follows_a_request_is_a_request_of_its_own() -> Result<()> {
+    each_is_its_own(Tiers::One).await
+}
+
+#[tokio::test]
+async fn what_follows_a_request_is_a_request_of_its_own_through_both_tiers() -> Result<()> {
+    each_is_its_own(Tiers::Both).await
+}
+
+async fn each_is_its_own(tiers: Tiers) -> Result<()> {
     // Closes, as the recorder takes the end of a chunked body for a head and would answer twice.
     const CLOSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";
     let recorder = Recorder::start(CLOSE).await?;
-    let platform = limited(recorder.address(), "max_headers: 100").await?;
+    let platform = behind(tiers, recorder.address(), "max_headers: 100").await?;
     for first in [
         "GET /first HTTP/1.1\r\nHost: t\r\n\r\n",
         "POST /first HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n",

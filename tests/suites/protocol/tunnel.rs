@@ -38,6 +38,32 @@ async fn a_quiet_websocket_outlives_the_routes_timeouts() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn close_codes_and_reasons_pass_unchanged_both_ways() -> Result<()> {
+    let mut peer = peers::websocket_server().await?;
+    for link in LINKS {
+        let platform = impatient(peer.address, link).start().await?;
+        let address = platform.address()?;
+        for (code, text) in [
+            (1001, "going away"),
+            (1011, "an error inside"),
+            (4000, "ours: größer als 125? no"),
+        ] {
+            for by_server in [true, false] {
+                let reason = format!("{text} {link:?} {by_server}");
+                let report = peers::websocket_close(address, by_server, code, &reason).await?;
+                ensure!(
+                    report["code"] == code && report["reason"] == *reason,
+                    "{code} {reason:?} came back as {report}"
+                );
+                let line = format!("^closed {code} {}$", reason.replace('?', "\\?"));
+                peer.process.wait_line(&line, SOON).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A tunnel with both of its ends in our hands.
 async fn tunnel() -> Result<(strata_tests::topology::Platform, RawConn, TcpStream)> {
     let listener = TcpListener::bind(strata_tests::ports::free()?).await?;

@@ -8,10 +8,11 @@
 //! one. Weighing by time instead of by count makes the average independent of the request rate. A
 //! reading decays towards zero while nothing is observed, so that an endpoint that was slow is
 //! tried again: without that it would never get the request that proves its recovery. 10 s is
-//! linkerd's constant: a peak of 10 times is forgotten in 23 s.
+//! linkerd's constant: a peak of 10 times is forgotten in 23 s. Which peaks enter is decided in
+//! [`super::latency`].
 //!
 //! **Before the first answer** the average is a guess of 30 ms (linkerd's default), and marked as
-//! one: the first observation replaces it whole, and the choice does not compare guesses with
+//! one: the first observation that enters replaces it whole, and the choice does not compare guesses with
 //! measurements (see [`super::p2c`]). Otherwise, in a pool that answers in 1 ms, the first endpoint
 //! to answer would take all traffic while the others wait for their guess to decay.
 //!
@@ -96,6 +97,11 @@ impl PeakEwma {
         } else {
             Estimate::Guessed(nanos)
         }
+    }
+
+    /// The average at its last observation, or the guess of 30 ms, in nanoseconds.
+    pub(super) fn undecayed(&self) -> f32 {
+        State::unpack(self.0.load(Ordering::Relaxed)).nanos
     }
 
     fn update(&self, change: impl Fn(State) -> State) {

@@ -23,7 +23,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::ewma::{Estimate, PeakEwma};
+use super::ewma::Estimate;
+use super::latency::Latency;
 use super::penalty::Penalty;
 use crate::time::Instant;
 
@@ -38,7 +39,7 @@ pub struct PoolLoad {
 #[repr(align(64))]
 pub struct Load {
     in_flight: AtomicU32,
-    latency: PeakEwma,
+    latency: Latency,
     penalty: Penalty,
     pool: Option<Arc<PoolLoad>>,
 }
@@ -86,7 +87,7 @@ impl Load {
     pub fn new(now: Instant) -> Self {
         Self {
             in_flight: AtomicU32::new(0),
-            latency: PeakEwma::new(now),
+            latency: Latency::new(now),
             penalty: Penalty::default(),
             pool: None,
         }
@@ -118,7 +119,8 @@ impl Load {
         }
     }
 
-    /// Takes in the latency of an answer: up to a peak at once, down with a time constant of 10 s.
+    /// Takes in the latency of an answer that came `now` (the request began that much earlier): up to a peak at once, down with a time constant of
+    /// 10 s. A peak that no later request confirms counts for 2 s.
     ///
     /// For successes. A failure goes to [`Load::penalize`], or a server that fails fast would look
     /// fast. A try that timed out may be given to both.

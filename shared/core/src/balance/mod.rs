@@ -30,6 +30,7 @@ mod bounded;
 mod draw;
 mod ewma;
 pub mod hash;
+mod latency;
 mod least_request;
 mod load;
 mod maglev;

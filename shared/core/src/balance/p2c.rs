@@ -20,7 +20,8 @@
 //! weight.
 //!
 //! **When latencies are not compared.** A candidate that has not answered yet is judged as if it
-//! were as fast as the other one: it is explored at once, and in-flight counts stop a rush. Two
+//! were as fast as the other one: it is explored at once, and in-flight counts stop a rush. A single
+//! peak counts for 2 s (see [`super::latency`]). Two
 //! latencies within 25 % + 1 ms of each other are called equal: below that a difference is noise,
 //! and an idle pool would send everything to the candidate that is faster by microseconds, instead
 //! of by weight.
@@ -36,14 +37,10 @@ use rand::Rng;
 
 use super::draw::Draw;
 use super::ewma::Estimate;
+use super::latency::is_apart;
 use super::load::Reading;
 use super::{Candidate, EndpointId, mean_weight};
 use crate::time::Instant;
-
-/// Latencies within this ratio plus [`NOISE_NANOS`] are called equal.
-const NOISE_RATIO: f32 = 1.25;
-/// See [`NOISE_RATIO`]: 1 ms.
-const NOISE_NANOS: f32 = 1e6;
 
 /// The state of the policy for one set of candidates.
 #[derive(Debug)]
@@ -89,9 +86,7 @@ impl P2c {
 /// The two latencies as factors of cost: (1, 1) when they say nothing about which is faster.
 fn comparable(a: Estimate, b: Estimate) -> (f64, f64) {
     match (a, b) {
-        (Estimate::Measured(a), Estimate::Measured(b))
-            if a.max(b) > a.min(b) * NOISE_RATIO + NOISE_NANOS =>
-        {
+        (Estimate::Measured(a), Estimate::Measured(b)) if is_apart(a.min(b), a.max(b)) => {
             (f64::from(a), f64::from(b))
         }
         _ => (1.0, 1.0),

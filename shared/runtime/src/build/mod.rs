@@ -12,7 +12,7 @@ use crate::discover::WatchStats;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::plan::{Action, Identity, Plan};
 use crate::tier::{Common, TierProgram};
-use crate::upstream::{EndpointTable, Pool, RegionSet, Reports};
+use crate::upstream::{Changes, EndpointTable, Pool, RegionSet, Reports};
 use lb_core::balance::PoolLoad;
 use lb_core::config::model;
 use lb_core::http::forward::Trust;
@@ -34,6 +34,8 @@ pub struct Site {
     pub base: PathBuf,
     /// All endpoints.
     pub endpoints: EndpointTable,
+    /// Wakes the control thread.
+    pub changes: Arc<Changes>,
     resolved: Mutex<HashMap<String, Vec<SocketAddr>>>,
     lookups: Mutex<HashMap<String, Arc<WatchStats>>>,
     reports: Mutex<HashMap<String, Reports>>,
@@ -67,6 +69,7 @@ impl Site {
             metrics,
             base,
             endpoints: EndpointTable::default(),
+            changes: Arc::default(),
             resolved: Mutex::default(),
             lookups: Mutex::default(),
             reports: Mutex::default(),

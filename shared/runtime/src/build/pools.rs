@@ -87,6 +87,7 @@ impl Site {
             target,
             metrics,
             members,
+            self.changes.clone(),
             clock::now(),
         )))
     }

@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
-/// How soon a change of an endpoint is seen by requests, at the latest.
+/// How often everything is looked at. A change of an endpoint wakes the thread without waiting for it.
 const TICK: Duration = Duration::from_millis(50);
 /// How often gauges are brought up to date.
 const EXPORT: Duration = Duration::from_secs(1);
@@ -57,6 +57,10 @@ async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
+            () = site.changes.next() => {
+                refresh(&shared.plan.load());
+                continue;
+            }
             _ = export.tick() => {
                 gauges.export(&shared, &site);
                 continue;

@@ -1,5 +1,6 @@
 //! What stands behind a route: endpoints, pools of them, and regions.
 
+mod changes;
 mod dial;
 mod endpoint;
 mod idle;
@@ -8,6 +9,7 @@ mod regions;
 mod table;
 mod target;
 
+pub use changes::Changes;
 pub(crate) use dial::Dialer;
 pub use endpoint::{Endpoint, EndpointKey, Health};
 pub use pool::{Member, Pool, PoolView};

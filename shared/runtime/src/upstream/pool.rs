@@ -4,7 +4,7 @@
 //! resolver) changes the endpoint and asks for a new view, which the control thread builds: choosing
 //! stays O(1) and free of locks, and a storm of transitions costs one rebuild.
 
-use super::{Endpoint, Health, Target};
+use super::{Changes, Endpoint, Health, Target};
 use crate::build::PoolSpec;
 use crate::metrics::PoolMetrics;
 use arc_swap::ArcSwap;
@@ -15,6 +15,9 @@ use rand::Rng;
 use rand::seq::IteratorRandom;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+#[cfg(test)]
+mod tests;
 
 /// An endpoint in a pool, with what the configuration gives it there.
 #[derive(Debug, Clone)]
@@ -50,18 +53,20 @@ pub struct Pool {
     pub metrics: PoolMetrics,
     view: ArcSwap<PoolView>,
     stale: AtomicBool,
+    changes: Arc<Changes>,
 }
 
 // === impl Pool ===
 
 impl Pool {
-    /// A pool of `members`.
+    /// A pool of `members`; `changes` is told when it needs a new view.
     #[must_use]
     pub fn new(
         spec: PoolSpec,
         target: Target,
         metrics: PoolMetrics,
         members: Vec<Member>,
+        changes: Arc<Changes>,
         now: Instant,
     ) -> Self {
         let view = PoolView::new(&spec, members, now);
@@ -71,6 +76,7 @@ impl Pool {
             metrics,
             view: ArcSwap::from_pointee(view),
             stale: AtomicBool::new(false),
+            changes,
         };
         pool.export();
         pool
@@ -82,9 +88,10 @@ impl Pool {
         self.view.load()
     }
 
-    /// Notes that an endpoint changed; the control thread builds a new view.
+    /// Notes that an endpoint changed, and wakes the control thread, which builds a new view.
     pub fn mark_stale(&self) {
         self.stale.store(true, Relaxed);
+        self.changes.note();
     }
 
     /// Builds a new view when one is due. Control thread only.
@@ -151,15 +158,18 @@ impl Pool {
         }
     }
 
-    /// Notes when an ejection has ended since the view was built. Control thread only.
+    /// Notes when an ejection has ended since the view was built, or began without a note here: a request that
+    /// began under an older configuration notes it with that one's pool. Control thread only.
     pub fn check_ejections(&self, now: Instant) {
         let view = self.view.load();
         let ended = |member: &Member| {
             member.endpoint.ejected_until(view.built).is_some()
                 && member.endpoint.ejected_until(now).is_none()
         };
-        if view.members.iter().any(ended) {
-            self.mark_stale();
+        let began = |endpoint: &Arc<Endpoint>| endpoint.ejected_until(now).is_some();
+        let missed = !view.panic && view.routable.iter().any(began);
+        if missed || view.members.iter().any(ended) {
+            self.stale.store(true, Relaxed);
         }
     }
 

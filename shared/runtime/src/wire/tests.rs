@@ -50,7 +50,7 @@ async fn a_request_that_met_a_close_is_unheard() {
 
 #[tokio::test]
 async fn a_request_that_was_taken_is_heard_although_it_is_not_answered() {
-    let (mut wire, mut far) = pair().await;
+    let (mut wire, far) = pair().await;
     wire.begin();
     wire.write_all(b"first").await.unwrap();
     wire.flush().await.unwrap();

@@ -69,12 +69,21 @@ fn latency_starts_as_a_guess_that_the_first_answer_replaces() {
     assert_near(latency_ms(&load, 0.0), 2.0);
 }
 
+/// An endpoint that is known to be slow: two answers of 500 ms in a row, the second one at [`NOW`].
+fn slow() -> Load {
+    let load = Load::new(Instant::ZERO);
+    load.observe(ms(500), Instant::from_millis(400));
+    load.observe(ms(500), NOW);
+    load
+}
+
 #[test]
 fn latency_rises_at_once_and_falls_slowly() {
-    let load = Load::new(NOW);
-    load.observe(ms(10), NOW);
-    load.observe(ms(500), NOW);
+    let load = slow();
     assert_near(latency_ms(&load, 0.0), 500.0);
+    load.observe(ms(900), NOW + ms(1_000));
+    assert_near(latency_ms(&load, 1.0), 900.0);
+    let load = slow();
     load.observe(ms(10), NOW);
     assert_near(latency_ms(&load, 0.0), 500.0);
     load.observe(ms(10), NOW + ms(10_000));
@@ -82,10 +91,64 @@ fn latency_rises_at_once_and_falls_slowly() {
 }
 
 #[test]
+fn a_peak_that_nothing_confirms_counts_for_2_s() {
+    let load = Load::new(NOW);
+    load.observe(ms(10), NOW);
+    load.observe(ms(500), NOW + ms(500));
+    assert_near(latency_ms(&load, 0.5), 500.0);
+    load.observe(ms(10), NOW + ms(510));
+    assert_near(latency_ms(&load, 2.4), 500.0);
+    load.observe(ms(10), NOW + ms(2_600));
+    assert_near(latency_ms(&load, 2.6), 10.0);
+}
+
+#[test]
+fn a_peak_that_a_later_request_confirms_is_believed() {
+    let load = Load::new(NOW);
+    load.observe(ms(10), NOW);
+    load.observe(ms(500), NOW + ms(500));
+    // This one began 100 ms after the peak was seen.
+    load.observe(ms(400), NOW + ms(1_000));
+    assert_near(latency_ms(&load, 1.0), 400.0);
+    assert_near(latency_ms(&load, 11.0), 400.0 / std::f64::consts::E);
+}
+
+#[test]
+fn requests_of_one_pause_do_not_confirm_each_other() {
+    let load = Load::new(NOW);
+    load.observe(ms(10), NOW);
+    for (latency, at) in [(300, 500), (500, 500), (250, 501), (900, 1_300)] {
+        load.observe(ms(latency), NOW + ms(at));
+    }
+    assert_near(latency_ms(&load, 1.3), 900.0);
+    load.observe(ms(10), NOW + ms(2_600));
+    assert_near(latency_ms(&load, 2.6), 10.0);
+}
+
+#[test]
+fn peaks_that_are_far_apart_do_not_confirm_each_other() {
+    let load = Load::new(NOW);
+    (0..20).for_each(|round| {
+        let at = round * 12_000;
+        load.observe(ms(500), NOW + ms(at + 500));
+        load.observe(ms(10), NOW + ms(at + 3_000));
+        assert_near(latency_ms(&load, at as f64 / 1e3 + 3.0), 10.0);
+    });
+}
+
+#[test]
+fn a_first_answer_far_above_the_guess_is_a_peak_too() {
+    let load = Load::new(NOW);
+    load.observe(ms(500), NOW + ms(500));
+    assert_near(latency_ms(&load, 0.5), 500.0);
+    load.observe(ms(10), NOW + ms(3_000));
+    assert_near(latency_ms(&load, 3.0), 10.0);
+}
+
+#[test]
 fn latency_falls_alike_at_any_request_rate() {
     let after_5_s = |step: u64| {
-        let load = Load::new(NOW);
-        load.observe(ms(500), NOW);
+        let load = slow();
         (1..=5_000 / step).for_each(|count| load.observe(ms(10), NOW + ms(count * step)));
         latency_ms(&load, 5.0)
     };
@@ -95,8 +158,7 @@ fn latency_falls_alike_at_any_request_rate() {
 
 #[test]
 fn latency_decays_while_idle_but_stays_positive() {
-    let load = Load::new(NOW);
-    load.observe(ms(500), NOW);
+    let load = slow();
     assert_near(latency_ms(&load, 23.026), 50.0);
     assert_eq!(
         load.latency(NOW + Duration::from_secs(86_400)),

@@ -11,10 +11,14 @@ struct Behaviour {
     failures_per_mille: u64,
 }
 
-/// Ten endpoints under 1,000 requests/s.
+/// Endpoints under a steady rate of requests.
 struct Simulation {
     balancer: Balancer,
     behaviours: Vec<Behaviour>,
+    /// The time between two requests.
+    gap: Duration,
+    /// Until then, the first endpoint answers nothing; what came meanwhile is answered then.
+    stalled_until: Instant,
     /// Whether failures are told as such, or observed as if they were answers.
     penalize: bool,
     now: Instant,
@@ -33,13 +37,21 @@ const BLACK_HOLE: Behaviour = Behaviour {
 };
 
 impl Simulation {
+    /// Ten endpoints under 1,000 requests/s.
     fn new(first: Behaviour) -> Self {
+        Self::with([vec![first], vec![HEALTHY; 9]].concat(), 1_000, 1)
+    }
+
+    /// Endpoints under this many requests/s.
+    fn with(behaviours: Vec<Behaviour>, rate: u32, seed: u64) -> Self {
         Self {
-            balancer: balancer(Policy::P2c, &[1; 10]),
-            behaviours: [vec![first], vec![HEALTHY; 9]].concat(),
+            balancer: balancer(Policy::P2c, &vec![1; behaviours.len()]),
+            behaviours,
+            gap: Duration::from_secs(1) / rate,
+            stalled_until: NOW,
             penalize: true,
             now: NOW,
-            rng: seeded(1),
+            rng: seeded(seed),
             running: BTreeMap::new(),
             number: 0,
         }
@@ -47,13 +59,30 @@ impl Simulation {
 
     /// Requests to the first endpoint in the next `seconds`, as a share of all.
     fn share_of_first(&mut self, seconds: u64) -> f64 {
-        let requests = seconds * 1_000;
-        let first = (0..requests).filter(|_| self.request() == 0).count();
-        first as f64 / requests as f64
+        let end = self.now + Duration::from_secs(seconds);
+        let (mut requests, mut first) = (0.0, 0.0);
+        while self.now < end {
+            first += f64::from(u8::from(self.request() == 0));
+            requests += 1.0;
+        }
+        first / requests
+    }
+
+    /// Stalls the first endpoint when it gets its next request, and goes on until that is answered.
+    fn stall_first(&mut self, stall: Duration) {
+        while self.now >= self.stalled_until {
+            self.stalled_until = self.now + self.gap + stall;
+            if self.request() != 0 {
+                self.stalled_until = NOW;
+            }
+        }
+        while self.now < self.stalled_until {
+            self.request();
+        }
     }
 
     fn request(&mut self) -> usize {
-        self.now += Duration::from_millis(1);
+        self.now += self.gap;
         while self
             .running
             .first_key_value()
@@ -72,7 +101,10 @@ impl Simulation {
             .unwrap();
         let behaviour = self.behaviours[at];
         // 50 % to 150 % of the endpoint's latency.
-        let latency = behaviour.latency * (50 + self.rng.next_u32() % 101) / 100;
+        let mut latency = behaviour.latency * (50 + self.rng.next_u32() % 101) / 100;
+        if at == 0 {
+            latency = latency.max(self.now.until(self.stalled_until));
+        }
         let fails = self.rng.next_u64() % 1_000 < behaviour.failures_per_mille;
         let guard = self.balancer.candidates()[at].load.begin();
         self.number += 1;
@@ -147,4 +179,49 @@ fn a_slow_endpoint_gets_little() {
     simulation.share_of_first(30);
     let share = simulation.share_of_first(30);
     assert!(share > 0.08, "{share}: back 30 s after its recovery");
+}
+
+#[test]
+fn one_stall_at_a_low_rate_is_not_held_against_an_endpoint_for_long() {
+    let quick = Behaviour {
+        latency: Duration::from_millis(2),
+        ..HEALTHY
+    };
+    for (behaviour, rate) in [2, 5, 10, 20, 100, 200]
+        .into_iter()
+        .flat_map(|rate| [(quick, rate), (HEALTHY, rate)])
+    {
+        // By seconds after the stall: the mean of many runs, as 5 s at 2/s are ten requests.
+        let mut shares = [0.0; 4];
+        for seed in 0..100 {
+            let mut simulation = Simulation::with(vec![behaviour; 3], rate, seed);
+            simulation.share_of_first(30);
+            simulation.stall_first(Duration::from_millis(500));
+            for share in &mut shares {
+                *share += simulation.share_of_first(5) / 100.0;
+            }
+        }
+        let latency = behaviour.latency;
+        for (share, from) in shares.iter().zip([0, 5, 10, 15]).skip(1) {
+            assert!(
+                *share > 1.0 / 6.0,
+                "{latency:?} at {rate}/s, {from} s after the stall: {share} of {shares:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_slow_endpoint_gets_little_at_a_low_rate_too() {
+    let slow = Behaviour {
+        latency: Duration::from_millis(200),
+        ..HEALTHY
+    };
+    for rate in [5, 20, 100] {
+        let mut simulation = Simulation::with(vec![slow, HEALTHY, HEALTHY], rate, 1);
+        simulation.share_of_first(30);
+        let share = simulation.share_of_first(600);
+        assert!(share < 0.05, "{share} at {rate}/s: ten times slower");
+        assert!(share > 0.000_1, "{share} at {rate}/s: but is tried again");
+    }
 }
