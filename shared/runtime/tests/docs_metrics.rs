@@ -77,7 +77,10 @@ fn every_reason_has_its_row_with_status_and_flag() {
         let head = lb_core::http::head::HeadFault::ALL
             .iter()
             .any(|fault| fault.label() == label);
-        let ours = known.contains(label) || head || label == "slow_head";
+        let chunk = lb_core::http::chunk::ChunkFault::ALL
+            .iter()
+            .any(|fault| fault.label() == label);
+        let ours = known.contains(label) || head || chunk || label == "slow_head";
         assert!(
             ours,
             "docs/troubleshooting.md has a row for {label}, which is no reason"
@@ -86,9 +89,13 @@ fn every_reason_has_its_row_with_status_and_flag() {
 }
 
 #[test]
-fn every_refusal_of_a_head_is_listed() {
-    for fault in lb_core::http::head::HeadFault::ALL {
-        let start = format!("| `{}` | {} |", fault.label(), fault.status());
+fn every_refusal_of_a_head_or_chunk_is_listed() {
+    let heads = lb_core::http::head::HeadFault::ALL.iter();
+    let heads = heads.map(|fault| (fault.label(), fault.status()));
+    let chunks = lb_core::http::chunk::ChunkFault::ALL.iter();
+    let chunks = chunks.map(|fault| (fault.label(), 400));
+    for (label, status) in heads.chain(chunks) {
+        let start = format!("| `{label}` | {status} |");
         let count = TROUBLESHOOTING
             .lines()
             .filter(|line| line.starts_with(&start))

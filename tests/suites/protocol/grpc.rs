@@ -58,7 +58,6 @@ async fn grpc_over_a_link_of_http1_is_seen_in_the_log() -> Result<()> {
 
 /// gRPC wants our own refusals in one HEADERS frame that ends the stream.
 #[tokio::test]
-#[ignore = "an answer of ours ends with an empty DATA frame, which a gRPC client takes for a broken call"]
 async fn a_grpc_client_is_told_the_reason() -> Result<()> {
     let peer = peers::grpc_server("g1").await?;
     let platform = start(&peer, Link::H2c, Upstream::Http1).await?;

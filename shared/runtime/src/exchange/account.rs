@@ -104,7 +104,8 @@ impl Request {
         endpoint.count(false);
         endpoint.metrics.response(status);
         let _ = endpoint.errors.record(false);
-        endpoint.load.observe(self.times.first_byte, self.now);
+        let head_at = self.times.sent + self.times.first_byte;
+        endpoint.load.observe(self.times.first_byte, head_at);
         pool.metrics
             .duration
             .observe(self.times.first_byte.as_secs_f64());

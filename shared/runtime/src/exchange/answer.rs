@@ -11,7 +11,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION,
 use http::{HeaderName, HeaderValue, Method};
 use lb_core::reason::Reason;
 use lb_core::route::target::RedirectPlan;
-use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
@@ -94,6 +94,12 @@ impl Answer {
         let bodiless = session.req_header().method == Method::HEAD;
         let (head, body) = self.render(id, grpc && session.is_http2()).ok()?;
         let empty = bodiless || body.is_empty();
+        if empty && session.is_http2() {
+            // A gRPC client takes an empty DATA frame after the fields for a broken call.
+            let head = HttpTask::Header(Box::new(head), true);
+            session.response_duplex_vec(vec![head]).await.ok()?;
+            return Some(status);
+        }
         session.write_response_header(Box::new(head)).await.ok()?;
         let body = if empty {
             Bytes::new()
