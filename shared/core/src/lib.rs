@@ -8,6 +8,7 @@ pub mod balance;
 pub mod config;
 pub mod health;
 pub mod http;
+pub mod limit;
 pub mod name;
 pub mod outlier;
 pub mod reason;

@@ -1,0 +1,6 @@
+//! Limits on how much a pool or a client may ask at a time.
+//!
+//! - [`gradient`] finds a pool's concurrency limit from its latency, so that goodput holds in an
+//!   overload although nobody has configured a capacity.
+
+pub mod gradient;
