@@ -5,6 +5,7 @@
 //! so that each decision can be replayed from a seed.
 
 pub mod balance;
+pub mod breaker;
 pub mod config;
 pub mod health;
 pub mod http;
@@ -15,5 +16,6 @@ pub mod reason;
 pub mod region;
 pub mod retry;
 pub mod route;
+pub mod slow_start;
 pub mod status;
 pub mod time;

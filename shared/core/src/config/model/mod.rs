@@ -13,7 +13,10 @@ mod regional;
 mod route;
 
 pub use global::{Cidr, GeoSource, Global, Location, Region, RegionOrder, RegionReplica};
-pub use health::{GrpcCheck, HealthCheck, HttpCheck, Outlier, StatusRange, TcpCheck};
+pub use health::{
+    FailurePercentage, GrpcCheck, HealthCheck, HttpCheck, Outlier, PeerFailures, PeerLatency,
+    StatusRange, SuccessRate, TcpCheck,
+};
 pub use limits::{H2Limits, Limits};
 pub use listener::{AccessLog, Admin, Certificate, Listener, ListenerTls, Protocol, Threading};
 pub use pool::{Balance, HashOn, Pool, Server, UpstreamHttp, UpstreamTls};
