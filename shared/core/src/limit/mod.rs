@@ -2,5 +2,7 @@
 //!
 //! - [`gradient`] finds a pool's concurrency limit from its latency, so that goodput holds in an
 //!   overload although nobody has configured a capacity.
+//! - [`shed`] lets requests in by priority, up to that limit.
 
 pub mod gradient;
+pub mod shed;
