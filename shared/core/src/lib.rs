@@ -4,6 +4,7 @@
 //! no files: time is an argument ([`time::Instant`]), randomness is an argument (`&mut impl Rng`),
 //! so that each decision can be replayed from a seed.
 
+pub mod affinity;
 pub mod balance;
 pub mod breaker;
 pub mod config;
@@ -12,10 +13,14 @@ pub mod http;
 pub mod limit;
 pub mod name;
 pub mod outlier;
+pub mod overload;
+pub mod queue;
 pub mod reason;
 pub mod region;
 pub mod retry;
 pub mod route;
+pub mod sample;
 pub mod slow_start;
 pub mod status;
 pub mod time;
+pub mod zone;
