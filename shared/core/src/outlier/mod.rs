@@ -11,11 +11,13 @@
 //! turn trouble into an outage. A passing active check does not end an ejection, as the probe's URL may
 //! work while the traffic's don't.
 //!
-//! # Limits
-//! An endpoint that fails one request in three never fails five in a row for long. That takes
-//! statistics against its peers, which are another detector's business.
+//! [`statistics`] finds, once a second, who fails more than its peers: an endpoint that fails one request
+//! in three never fails five in a row for long. [`latency`] takes weight from who is much slower than them.
 
 pub mod consecutive;
+pub mod latency;
+pub mod statistics;
+pub mod window;
 
 use crate::config::scalar::Percent;
 

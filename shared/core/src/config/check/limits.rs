@@ -25,6 +25,7 @@ pub(super) fn check(report: &mut Report<'_>, limits: &Limits, path: &Path) {
     }
     let h2 = path.key("h2");
     report.duration(&h2.key("idle_timeout"), limits.h2.idle_timeout, LEAST);
+    super::protect::overload(report, &limits.overload, &path.key("overload"));
     let what = "every request would be refused";
     let head = path.key("max_header_size");
     at_least(report, &head, limits.max_header_size, LEAST_HEAD, what);

@@ -25,6 +25,7 @@ mod health;
 mod limits;
 mod listeners;
 mod pools;
+mod protect;
 mod regions;
 mod report;
 mod routes;

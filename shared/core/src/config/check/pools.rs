@@ -2,7 +2,7 @@
 
 use super::duplicates::{self, Seen};
 use super::report::Report;
-use super::{balance, health, upstream};
+use super::{balance, health, protect, upstream};
 use crate::config::address::ServerAddress;
 use crate::config::model::{Listener, Pool};
 use crate::config::read::{Code, Path};
@@ -31,6 +31,7 @@ pub(super) fn check(report: &mut Report<'_>, pools: &[Pool], listeners: &[Listen
         let checks = path.key("health_check");
         health::check(report, &pool.health_check, pool.protocol, &owner, &checks);
         health::outlier(report, &pool.outlier, &owner, &path.key("outlier"));
+        protect::pool(report, pool, &owner, &path);
         report.duration(&path.key("idle_timeout"), pool.idle_timeout, LEAST);
         report.duration(
             &path.key("resolve_interval"),

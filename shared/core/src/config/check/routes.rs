@@ -3,6 +3,7 @@
 use super::duplicates;
 use super::formats::one_line;
 use super::health::nearest;
+use super::protect;
 use super::report::Report;
 use crate::config::model::{HeaderEdits, PathMatch, Retry, Route, Timeouts};
 use crate::config::read::{Code, Path};
@@ -41,6 +42,7 @@ pub(super) fn check(report: &mut Report<'_>, routes: &[Route]) {
         );
         timeouts(report, &path.key("timeouts"), route, &route.timeouts);
         retry(report, &path.key("retry"), route, &route.retry);
+        protect::route(report, route, &path);
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) fn regional(report: &mut Report<'_>, routes: &[Route], pools: &[Pool]
             let names = pools.iter().map(|pool| pool.name.as_str());
             report.unknown_name(&path().key("pool"), "pool", pool.as_str(), names);
         }
+        mirror(report, route, pools, &known, &path());
         if route.regions.is_some() {
             report.key(
                 &path().key("regions"),
@@ -42,6 +43,21 @@ pub(super) fn regional(report: &mut Report<'_>, routes: &[Route], pools: &[Pool]
                 "remove regions; a regional tier chooses a pool",
             );
         }
+    }
+}
+
+fn mirror(
+    report: &mut Report<'_>,
+    route: &Route,
+    pools: &[Pool],
+    known: &HashSet<&str>,
+    path: &Path,
+) {
+    super::protect::mirror_of_itself(report, route, path);
+    let unknown = route.mirror.as_ref().map(|mirror| mirror.pool.as_str());
+    if let Some(pool) = unknown.filter(|pool| !known.contains(pool)) {
+        let names = pools.iter().map(|pool| pool.name.as_str());
+        report.unknown_name(&path.key("mirror").key("pool"), "pool", pool, names);
     }
 }
 
@@ -56,6 +72,14 @@ pub(super) fn global(report: &mut Report<'_>, routes: &[Route], regions: &[Regio
                 Code::Unsupported,
                 format!("the route \"{name}\" names a pool, which is the regional tier's task"),
                 "remove pool; the global tier chooses among regions",
+            );
+        }
+        if route.mirror.is_some() {
+            report.key(
+                &path().key("mirror"),
+                Code::Unsupported,
+                format!("the route \"{name}\" copies to a pool, which is the regional tier's task"),
+                "remove mirror, and set it in the regional tier",
             );
         }
         let Some(choice) = &route.regions else {

@@ -1,6 +1,6 @@
 //! Active checks (we probe) and outlier ejection (traffic itself convicts).
 
-use crate::config::scalar::DurationText;
+use crate::config::scalar::{DurationText, Percent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ pub struct StatusRange {
     pub last: u16,
 }
 
-/// Ejection by consecutive gateway errors (502, 503, 504, connect failures, timeouts, broken answers).
+/// Ejection by the traffic's own failures: gateway errors (502, 503, 504), connect failures, timeouts, broken answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outlier {
@@ -89,7 +89,73 @@ pub struct Outlier {
     /// Longest ejection.
     pub max_ejection: DurationText,
     /// Largest share of a pool that may be ejected at one time; one endpoint always may, when another is left.
-    pub max_ejected: crate::config::scalar::Percent,
+    pub max_ejected: Percent,
+    /// Success rate against the pool's mean.
+    pub success_rate: SuccessRate,
+    /// Failures of an endpoint by itself.
+    pub failure_percentage: FailurePercentage,
+    /// Failures against the others together, in pools too small for the success rate.
+    pub peers: PeerFailures,
+    /// Latency against the peers' median: takes weight instead of ejecting.
+    pub latency: PeerLatency,
+}
+
+/// Success rate against the pool's mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SuccessRate {
+    /// Off: not looked at; pools of any size are then judged by `peers`.
+    pub enabled: bool,
+    /// Standard deviations below the mean that eject.
+    #[schemars(range(min = 0.5, max = 10.0))]
+    pub stdev_factor: f64,
+    /// Servers with enough requests that it needs.
+    #[schemars(range(min = 3, max = 1000))]
+    pub min_servers: u32,
+    /// Requests of a server in 10 s that are enough.
+    #[schemars(range(min = 10))]
+    pub min_requests: u32,
+}
+
+/// Failures of an endpoint by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FailurePercentage {
+    /// Off: not looked at.
+    pub enabled: bool,
+    /// Share of failed requests that ejects.
+    pub threshold: Percent,
+    /// Requests of a server in 10 s that are enough.
+    #[schemars(range(min = 10))]
+    pub min_requests: u32,
+}
+
+/// Failures against the others together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PeerFailures {
+    /// Off: not looked at.
+    pub enabled: bool,
+    /// Points that a server must be worse than the others.
+    pub difference: Percent,
+    /// Requests in 10 s that are enough, of the server and of the others.
+    #[schemars(range(min = 10))]
+    pub min_requests: u32,
+}
+
+/// Latency against the peers' median.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PeerLatency {
+    /// Off: not looked at.
+    pub enabled: bool,
+    /// Times the peers' median that is too slow.
+    #[schemars(range(min = 1.5, max = 100.0))]
+    pub factor: f64,
+    /// How long it must be too slow before it loses weight.
+    pub after: DurationText,
+    /// A difference that never counts.
+    pub floor: DurationText,
 }
 
 // === impl HealthCheck ===
@@ -200,7 +266,53 @@ impl Default for Outlier {
             consecutive_errors: 5,
             base_ejection: DurationText::secs(10),
             max_ejection: DurationText::secs(300),
-            max_ejected: crate::config::scalar::Percent::new(50.0),
+            max_ejected: Percent::new(50.0),
+            success_rate: SuccessRate::default(),
+            failure_percentage: FailurePercentage::default(),
+            peers: PeerFailures::default(),
+            latency: PeerLatency::default(),
+        }
+    }
+}
+
+impl Default for SuccessRate {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            stdev_factor: 1.9,
+            min_servers: 5,
+            min_requests: 100,
+        }
+    }
+}
+
+impl Default for FailurePercentage {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            threshold: Percent::new(85.0),
+            min_requests: 50,
+        }
+    }
+}
+
+impl Default for PeerFailures {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            difference: Percent::new(10.0),
+            min_requests: 30,
+        }
+    }
+}
+
+impl Default for PeerLatency {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            factor: 3.0,
+            after: DurationText::secs(10),
+            floor: DurationText::millis(5),
         }
     }
 }

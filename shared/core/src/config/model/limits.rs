@@ -1,6 +1,6 @@
 //! Limits against clients that are slow, greedy or hostile.
 
-use crate::config::scalar::{ByteSize, DurationText};
+use crate::config::scalar::{ByteSize, DurationText, Percent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,26 @@ pub struct Limits {
     pub tunnel_idle_timeout: DurationText,
     /// Limits of HTTP/2 connections.
     pub h2: H2Limits,
+    /// When this process itself does less.
+    pub overload: Overload,
+}
+
+/// When this process itself does less, so that it is neither killed nor slow for everyone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Overload {
+    /// Off: neither memory nor lag is looked at.
+    pub enabled: bool,
+    /// Memory that this process may take. Default: what its control group allows; without one, memory is not looked at.
+    pub memory_limit: Option<ByteSize>,
+    /// Share of that memory from which on connections are closed after their answer.
+    pub memory_no_keepalive: Percent,
+    /// Share of that memory from which on new work is refused.
+    pub memory_refuse: Percent,
+    /// Lag of the event loop from which on connections are closed after their answer.
+    pub lag_no_keepalive: DurationText,
+    /// Lag of the event loop from which on new work is refused.
+    pub lag_refuse: DurationText,
 }
 
 /// Limits of an HTTP/2 connection from a client.
@@ -75,6 +95,7 @@ impl Default for Limits {
             max_connections_per_client: 0,
             tunnel_idle_timeout: DurationText::secs(3600),
             h2: H2Limits::default(),
+            overload: Overload::default(),
         }
     }
 }
@@ -88,6 +109,21 @@ impl Default for H2Limits {
             max_header_list: ByteSize(32 << 10),
             idle_timeout: DurationText::secs(60),
             max_resets: 100,
+        }
+    }
+}
+
+// === impl Overload ===
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            memory_limit: None,
+            memory_no_keepalive: Percent::new(85.0),
+            memory_refuse: Percent::new(95.0),
+            lag_no_keepalive: DurationText::millis(200),
+            lag_refuse: DurationText::secs(1),
         }
     }
 }

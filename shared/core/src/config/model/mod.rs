@@ -9,16 +9,23 @@ mod health;
 mod limits;
 mod listener;
 mod pool;
+mod protect;
 mod regional;
 mod route;
+mod traffic;
 
 pub use global::{Cidr, GeoSource, Global, Location, Region, RegionOrder, RegionReplica};
-pub use health::{GrpcCheck, HealthCheck, HttpCheck, Outlier, StatusRange, TcpCheck};
-pub use limits::{H2Limits, Limits};
+pub use health::{
+    FailurePercentage, GrpcCheck, HealthCheck, HttpCheck, Outlier, PeerFailures, PeerLatency,
+    StatusRange, SuccessRate, TcpCheck,
+};
+pub use limits::{H2Limits, Limits, Overload};
 pub use listener::{AccessLog, Admin, Certificate, Listener, ListenerTls, Protocol, Threading};
 pub use pool::{Balance, HashOn, Pool, Server, UpstreamHttp, UpstreamTls};
+pub use protect::{AdaptiveConcurrency, Affinity, CircuitBreaker, SlowStart, ZonePreference};
 pub use regional::Regional;
 pub use route::{
     HeaderEdits, HeaderMatch, PathMatch, Redirect, RegionChoice, Retry, Rewrite, Route, RouteMatch,
     Timeouts,
 };
+pub use traffic::{Fault, FaultAbort, FaultDelay, Mirror, RateKey, RateLimit};

@@ -1,6 +1,7 @@
 //! Pools: servers under one policy (regional tier).
 
 use super::health::{HealthCheck, Outlier};
+use super::protect::{AdaptiveConcurrency, Affinity, CircuitBreaker, SlowStart, ZonePreference};
 use crate::balance::Policy;
 use crate::config::scalar::{DurationText, Percent};
 use crate::name::{PoolName, ServerName, ZoneName};
@@ -32,6 +33,21 @@ pub struct Pool {
     /// Outlier ejection.
     #[serde(default)]
     pub outlier: Outlier,
+    /// The share of a server that returns.
+    #[serde(default)]
+    pub slow_start: SlowStart,
+    /// Limits of what may be under way.
+    #[serde(default)]
+    pub circuit_breaker: CircuitBreaker,
+    /// A limit found from latency.
+    #[serde(default)]
+    pub adaptive_concurrency: AdaptiveConcurrency,
+    /// Servers of this replica's zone first.
+    #[serde(default)]
+    pub zone_preference: ZonePreference,
+    /// A cookie that keeps a user on a server.
+    #[serde(default)]
+    pub affinity: Option<Affinity>,
     /// Below this share of routable weight, health is ignored: everything being down is likelier the checker's fault.
     #[serde(default = "half")]
     pub panic_threshold: Percent,

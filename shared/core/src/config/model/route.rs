@@ -1,6 +1,7 @@
 //! Routes: which requests go where, and how they are treated on the way.
 
 use super::health::StatusRange;
+use super::traffic::{Fault, Mirror, RateLimit};
 use crate::config::scalar::{
     ByteSize, DurationText, HeaderNameFormat, HostPatternFormat, MethodFormat, Percent,
 };
@@ -42,6 +43,15 @@ pub struct Route {
     /// Retries.
     #[serde(default)]
     pub retry: Retry,
+    /// Limit of the rate of one client.
+    #[serde(default)]
+    pub rate_limit: Option<RateLimit>,
+    /// Regional tier: copies of requests to another pool.
+    #[serde(default)]
+    pub mirror: Option<Mirror>,
+    /// Disturbances for drills.
+    #[serde(default)]
+    pub fault: Fault,
     /// Size of a request body on this route, in place of `limits.max_body`.
     #[serde(default)]
     pub max_body: Option<ByteSize>,

@@ -299,3 +299,45 @@ fn names_are_checked_by_form() {
         &[("name: r1", "name: r 1", BadFormat, 1, "name")],
     );
 }
+
+#[test]
+#[rustfmt::skip]
+fn protection() {
+    use Code::{Conflict, OutOfRange, UnknownName, Unsupported, WrongType};
+    let limits = |text: &str| format!("region: eu\nlimits: {{ overload: {{ {text} }} }}\n");
+    let pool = |text: &str| format!("  - name: app\n    {text}\n    servers:");
+    let route = |text: &str| format!("  - {{ name: all, pool: app, {text} }}\n");
+    let slips = [
+        ("region: eu\n", limits("memory_refuse: 10%"), Conflict, 3, "limits.overload.memory_refuse"),
+        ("region: eu\n", limits("lag_no_keepalive: 2s"), Conflict, 3, "limits.overload.lag_no_keepalive"),
+        (ROUTE, route("rate_limit: { requests: 0 }"), OutOfRange, 6, "routes[0].rate_limit.requests"),
+        (ROUTE, route("rate_limit: { requests: 1, per: 0s }"), OutOfRange, 6, "routes[0].rate_limit.per"),
+        (ROUTE, route("rate_limit: { requests: 1, key: { header: X-Key, path: true } }"), Conflict, 6, "routes[0].rate_limit.key.path"),
+        (ROUTE, route("rate_limit: "), WrongType, 6, "routes[0].rate_limit"),
+        (ROUTE, route("mirror: { pool: ap }"), UnknownName, 6, "routes[0].mirror.pool"),
+        (ROUTE, route("mirror: { pool: app }"), Conflict, 6, "routes[0].mirror.pool"),
+        (ROUTE, route("fault: { delay: { share: 1%, time: 0s } }"), OutOfRange, 6, "routes[0].fault.delay.time"),
+        (ROUTE, route("fault: { abort: { share: 1%, status: 200 } }"), OutOfRange, 6, "routes[0].fault.abort.status"),
+        (POOL, pool("adaptive_concurrency: { min_limit: 20000 }"), Conflict, 9, "pools[0].adaptive_concurrency.min_limit"),
+        (POOL, pool("circuit_breaker: { max_wait: 0s }"), OutOfRange, 9, "pools[0].circuit_breaker.max_wait"),
+        (POOL, pool("circuit_breaker: { max_in_flight: 0 }"), OutOfRange, 9, "pools[0].circuit_breaker.max_in_flight"),
+        (POOL, pool("slow_start: { aggression: 0.0 }"), OutOfRange, 9, "pools[0].slow_start.aggression"),
+        (POOL, pool("zone_preference: { max_load: 0.5 }"), OutOfRange, 9, "pools[0].zone_preference.max_load"),
+        (POOL, pool("affinity: { secret_file: a, ttl: 1ms }"), OutOfRange, 9, "pools[0].affinity.ttl"),
+        (POOL, pool("outlier: { success_rate: { stdev_factor: 0.1 } }"), OutOfRange, 9, "pools[0].outlier.success_rate.stdev_factor"),
+    ];
+    for (old, new, code, line, path) in slips {
+        let found = regional(&edit(REGIONAL, old, &new));
+        assert_eq!(found, [(code, line, path.to_owned())], "{new}");
+    }
+    let mirror = edit(GLOBAL, G_ROUTE, "  - { name: all, mirror: { pool: app } }\n");
+    let found: Vec<_> = global(&mirror).into_iter().map(|(code, _, path)| (code, path)).collect();
+    assert_eq!(found, [(Unsupported, "routes[0].mirror".to_owned())]);
+    for new in [
+        pool("circuit_breaker: { max_pending: 0, max_wait: 0s }"),
+        pool("slow_start: { window: 0s }"),
+        pool("affinity: { secret_file: secrets }"),
+    ] {
+        assert_eq!(regional(&edit(REGIONAL, POOL, &new)), [], "{new}");
+    }
+}

@@ -1,0 +1,240 @@
+use super::simulation::{Outcome, Service, Simulation, Stretch};
+use super::{AdaptiveLimit, Phase, Rules};
+use crate::time::Instant;
+use std::time::Duration;
+
+/// Workers and mean service time: capacities from 10 to 10,000 requests a second.
+const POOLS: [(u32, f64); 6] = [
+    (5, 0.5),
+    (5, 0.05),
+    (50, 0.05),
+    (20, 0.01),
+    (200, 0.2),
+    (500, 0.05),
+];
+
+/// A pool under test; loads are relative to its capacity, times to its service time where that is long.
+struct Case {
+    workers: u32,
+    service: f64,
+    sim: Simulation,
+}
+
+impl Case {
+    fn new((workers, service): (u32, f64), spread: Service, seed: u64) -> Self {
+        let sim = Simulation::new(workers, spread, true, seed);
+        Self {
+            workers,
+            service,
+            sim,
+        }
+    }
+
+    fn run(&mut self, load: f64, seconds: f64, skip: f64) -> Outcome {
+        let unit = (self.service * 20.0).max(1.0);
+        let stretch = Stretch {
+            seconds: seconds * unit,
+            offered_rps: load * self.capacity(),
+            service: self.service,
+        };
+        self.sim.run(stretch, skip * unit)
+    }
+
+    fn capacity(&self) -> f64 {
+        f64::from(self.workers) / self.service
+    }
+}
+
+fn shed(outcome: &Outcome) -> f64 {
+    outcome.shed as f64 / outcome.offered.max(1) as f64
+}
+
+fn assert_overload(pool: (u32, f64), spread: Service, goodput: f64) {
+    for seed in 0..2 {
+        for load in [2.0, 5.0] {
+            let mut case = Case::new(pool, spread, seed);
+            let before = case.run(0.5, 10.0, 0.0);
+            let over = case.run(load, 20.0, 3.0);
+            let what = format!("{pool:?} {spread:?} seed {seed} load {load}");
+            let share = over.goodput() / case.capacity();
+            assert!(share >= goodput, "{what}: goodput {share}");
+            let mean = over.mean() / before.mean();
+            assert!(mean <= 2.0, "{what}: mean latency {mean} times the usual");
+            case.run(0.5, 5.0, 0.0);
+            let after = case.run(0.5, 5.0, 0.0);
+            assert!(after.mean() <= 1.5 * before.mean(), "{what}: normal again");
+            assert!(shed(&after) < 0.05, "{what}: {} shed after", shed(&after));
+        }
+    }
+}
+
+#[test]
+fn an_overload_leaves_goodput_and_latency_with_constant_work() {
+    for pool in POOLS {
+        assert_overload(pool, Service::Constant, 0.9);
+    }
+}
+
+#[test]
+fn an_overload_leaves_goodput_and_latency_with_uneven_work() {
+    for pool in [(50, 0.05), (20, 0.01), (500, 0.05)] {
+        assert_overload(pool, Service::Exponential, 0.9);
+    }
+}
+
+#[test]
+fn an_overload_leaves_goodput_with_rare_slow_work() {
+    assert_overload((500, 0.05), Service::Bimodal, 0.9);
+}
+
+#[test]
+fn without_a_limit_every_answer_is_late() {
+    let mut sim = Simulation::new(50, Service::Constant, false, 1);
+    let stretch = Stretch {
+        seconds: 20.0,
+        offered_rps: 2000.0,
+        service: 0.05,
+    };
+    let over = sim.run(stretch, 3.0);
+    assert!(
+        over.mean() > 20.0 * 0.05,
+        "the negative control must see the queue: {}",
+        over.mean()
+    );
+}
+
+#[test]
+fn the_99th_percentile_stays_within_twice_the_usual() {
+    for pool in [(50, 0.05), (20, 0.01), (500, 0.05)] {
+        let mut case = Case::new(pool, Service::Constant, 3);
+        case.run(0.5, 10.0, 0.0);
+        let p99 = case.run(2.0, 20.0, 3.0).quantile(0.99) / pool.1;
+        assert!(p99 <= 2.0, "{pool:?}: {p99}");
+    }
+}
+
+#[test]
+fn nothing_is_shed_at_half_load() {
+    for pool in POOLS {
+        for (spread, most) in [
+            (Service::Constant, 0.0),
+            (Service::Exponential, if pool.0 < 20 { 0.03 } else { 0.0 }),
+        ] {
+            for seed in 0..3 {
+                let shed = shed(&Case::new(pool, spread, seed).run(0.5, 20.0, 0.0));
+                assert!(shed <= most, "{pool:?} {spread:?} seed {seed}: {shed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pool_that_becomes_slower_is_not_locked_out() {
+    for pool in [(5, 0.05), (50, 0.05), (200, 0.2)] {
+        let mut case = Case::new(pool, Service::Constant, 5);
+        case.run(0.25, 20.0, 0.0);
+        case.service *= 3.0;
+        case.run(0.25, 10.0, 0.0);
+        let slow = case.run(0.25, 10.0, 0.0);
+        assert!(shed(&slow) < 0.01, "{pool:?}: {} shed", shed(&slow));
+        let over = case.run(2.0, 20.0, 5.0);
+        let share = over.goodput() / case.capacity();
+        assert!(
+            share >= 0.9,
+            "{pool:?}: goodput {share} of the new capacity"
+        );
+    }
+}
+
+#[test]
+fn slowness_without_a_queue_is_the_new_normal() {
+    // So many workers that nothing ever waits: what is slow lies behind them.
+    let mut case = Case::new((100_000, 0.05), Service::Exponential, 1);
+    let load = |rps: f64| rps / 2_000_000.0;
+    case.run(load(1000.0), 20.0, 0.0);
+    case.service = 0.25;
+    let load = |rps: f64| rps / 400_000.0;
+    let change = case.run(load(1000.0), 1.0, 0.0);
+    assert!(shed(&change) < 0.6, "{} shed at the change", shed(&change));
+    case.run(load(1000.0), 2.0, 0.0);
+    let after = case.run(load(1000.0), 5.0, 0.0);
+    assert!(shed(&after) < 0.01, "{} shed after 15 s", shed(&after));
+}
+
+#[test]
+fn a_baseline_that_holds_a_queue_is_found_out() {
+    // The overload is there from the first request on.
+    let mut case = Case::new((50, 0.05), Service::Constant, 2);
+    case.run(2.0, 40.0, 0.0);
+    let over = case.run(2.0, 20.0, 0.0);
+    assert!(over.goodput() >= 0.9 * case.capacity());
+    assert!(over.mean() <= 2.0 * 0.05, "{} s", over.mean());
+}
+
+#[test]
+fn time_outs_alone_bring_the_limit_down_to_its_bound() {
+    let rules = Rules { min: 3, max: 100 };
+    let limit = AdaptiveLimit::new(rules, 1, Instant::ZERO);
+    for i in 0..20_000u64 {
+        let now = Instant::from_millis(i * 10);
+        limit.on_sample(Duration::from_secs(5), limit.limit(), true, now);
+    }
+    assert_eq!(limit.limit(), 3);
+    limit.reconfigure(Rules { min: 7, max: 100 });
+    assert_eq!(limit.limit(), 7);
+}
+
+#[test]
+fn silence_opens_the_limit() {
+    let limit = AdaptiveLimit::new(Rules::default(), 1, Instant::ZERO);
+    let mut now = Instant::ZERO;
+    for i in 0..2000u32 {
+        now += Duration::from_millis(2);
+        let latency = if i < 1000 {
+            10
+        } else {
+            10 + u64::from(i - 1000)
+        };
+        limit.on_sample(Duration::from_millis(latency), 20 + i / 20, false, now);
+    }
+    assert_eq!(limit.snapshot().phase, Phase::Limited);
+    for _ in 0..3 {
+        now += Duration::from_secs(20);
+        limit.tick(now);
+    }
+    assert_eq!(limit.snapshot().phase, Phase::Open);
+    assert!(limit.limit() > 30);
+}
+
+#[test]
+fn any_samples_keep_the_limit_within_its_bounds() {
+    use rand::{RngExt, SeedableRng};
+    let mut rng = rand::rngs::SmallRng::seed_from_u64(9);
+    for round in 0..50 {
+        let rules = Rules { min: 4, max: 64 };
+        let limit = AdaptiveLimit::new(rules, round, Instant::ZERO);
+        let mut now = Instant::ZERO;
+        for _ in 0..5000 {
+            now += Duration::from_micros(rng.random_range(0..20_000));
+            let latency = Duration::from_secs_f64(rng.random::<f64>().powi(8) * 1e4);
+            let dropped = rng.random_range(0..10) == 0;
+            limit.on_sample(latency, rng.random_range(0..200), dropped, now);
+            assert!((4..=64).contains(&limit.limit()), "{}", limit.limit());
+        }
+    }
+}
+
+#[test]
+#[ignore = "a measurement, for release builds"]
+fn time_per_answer() {
+    let limit = AdaptiveLimit::new(Rules::default(), 1, Instant::ZERO);
+    let begin = std::hint::black_box(10_000_000u64);
+    let start = std::time::Instant::elapsed;
+    #[allow(clippy::disallowed_methods, reason = "a measurement needs a clock")]
+    let clock = std::time::Instant::now();
+    for i in 0..begin {
+        let latency = Duration::from_micros(900 + i % 200);
+        limit.on_sample(latency, 10, false, Instant::from_nanos(i * 10_000));
+    }
+    println!("{:.1} ns", start(&clock).as_secs_f64() * 1e9 / begin as f64);
+}

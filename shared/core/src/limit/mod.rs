@@ -1,0 +1,11 @@
+//! Limits on how much a pool or a client may ask at a time.
+//!
+//! - [`gradient`] finds a pool's concurrency limit from its latency, so that goodput holds in an
+//!   overload although nobody has configured a capacity.
+//! - [`shed`] lets requests in by priority, up to that limit.
+//! - [`gcra`] and [`keyed`] limit the rate of a client.
+
+pub mod gcra;
+pub mod gradient;
+pub mod keyed;
+pub mod shed;

@@ -1,0 +1,203 @@
+//! A short queue in front of a full pool: who waits, who goes next, who is told to leave.
+//!
+//! # Problem
+//! A burst of a few milliseconds should wait rather than be refused. But a queue that never empties only makes every
+//! answer late, and serves those who have given up.
+//!
+//! # Choice
+//! Bounded in number (256) and in time (100 ms); a waiter leaves when its wait or its own deadline is over, and who could
+//! not be served before its deadline isn't let in. First in, first out, as long as the queue runs empty now and then.
+//! Once it has not been empty for longer than the longest wait, it is an overload, and the newest goes first: somebody
+//! has to be refused anyway, and the newest has the most time left (Facebook's adaptive LIFO with CoDel's criterion).
+//! A higher priority goes before a lower one, and lower ones may fill only their share of the places.
+//!
+//! # Rejected
+//! Always first in, first out: in an overload everyone waits the longest wait, and is then served late.
+//!
+//! # Limits
+//! A scan of at most 256 entries per call: some hundred nanoseconds, behind the caller's lock, and only while
+//! the pool is full.
+//!
+//! # Source
+//! B. Maurer, *Fail at Scale*, ACM Queue 2015.
+
+use crate::limit::shed::Priority;
+use crate::time::Instant;
+use std::time::Duration;
+
+/// A waiter's number, for [`Pending::cancel`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket(u64);
+
+/// Why somebody may not wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// All places that this priority may have are taken.
+    Full,
+    /// Its deadline has passed.
+    Deadline,
+}
+
+/// The queue of one pool.
+#[derive(Debug)]
+pub struct Pending<T> {
+    /// In order of arrival.
+    waiters: Vec<Waiter<T>>,
+    max: u32,
+    max_wait: Duration,
+    /// Since when it has not been empty.
+    busy_since: Option<Instant>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Waiter<T> {
+    ticket: Ticket,
+    priority: Priority,
+    leaves: Instant,
+    item: T,
+}
+
+// === impl Pending ===
+
+impl<T> Pending<T> {
+    /// Up to `max` waiters, up to `max_wait` each; with 0 nobody waits.
+    #[must_use]
+    pub fn new(max: u32, max_wait: Duration) -> Self {
+        Self {
+            waiters: Vec::with_capacity(max.min(1024) as usize),
+            max,
+            max_wait,
+            busy_since: None,
+            next: 0,
+        }
+    }
+
+    /// Changes the bounds for those who come from now on.
+    pub fn reconfigure(&mut self, max: u32, max_wait: Duration) {
+        self.max = max;
+        self.max_wait = max_wait;
+    }
+
+    /// Lets somebody wait until a place is free, its wait or its deadline is over. The caller sets an alarm for
+    /// [`Self::leaves_at`] and calls [`Self::expire`] then.
+    ///
+    /// # Errors
+    /// When there is no place or no time.
+    pub fn push(
+        &mut self,
+        item: T,
+        now: Instant,
+        deadline: Instant,
+        priority: Priority,
+    ) -> Result<Ticket, Refused> {
+        if deadline <= now {
+            return Err(Refused::Deadline);
+        }
+        if self.waiters.len() >= priority.share_of(self.max) as usize {
+            return Err(Refused::Full);
+        }
+        let ticket = Ticket(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.busy_since.get_or_insert(now);
+        self.waiters.push(Waiter {
+            ticket,
+            priority,
+            leaves: deadline.min(now + self.max_wait),
+            item,
+        });
+        Ok(ticket)
+    }
+
+    /// Who goes next, now that a place is free. Those whose time is over stay for [`Self::expire`].
+    pub fn pop(&mut self, now: Instant) -> Option<T> {
+        let is_lifo = self.is_overloaded(now);
+        let waiting = self
+            .waiters
+            .iter()
+            .enumerate()
+            .filter(|(_, waiter)| waiter.leaves > now);
+        // Of equals, the first maximum is the oldest and the last one the newest.
+        let at = if is_lifo {
+            waiting.max_by_key(|(_, waiter)| waiter.priority)
+        } else {
+            waiting.rev().max_by_key(|(_, waiter)| waiter.priority)
+        };
+        let at = at.map(|(at, _)| at)?;
+        Some(self.take(at))
+    }
+
+    /// Takes out all whose time is over: they are to be refused.
+    pub fn expire(&mut self, now: Instant) -> impl Iterator<Item = T> + use<T> {
+        let gone: Vec<T> = self
+            .waiters
+            .extract_if(.., |waiter| waiter.leaves <= now)
+            .map(|waiter| waiter.item)
+            .collect();
+        self.note_empty();
+        gone.into_iter()
+    }
+
+    /// Takes out somebody who no longer waits, because the client left.
+    pub fn cancel(&mut self, ticket: Ticket) -> Option<T> {
+        let at = self
+            .waiters
+            .iter()
+            .position(|waiter| waiter.ticket == ticket)?;
+        Some(self.take(at))
+    }
+
+    /// When the next one has to leave.
+    #[must_use]
+    pub fn leaves_at(&self) -> Option<Instant> {
+        self.waiters.iter().map(|waiter| waiter.leaves).min()
+    }
+
+    /// Whether the queue has not been empty for longer than the longest wait: the newest goes first then.
+    #[must_use]
+    pub fn is_overloaded(&self, now: Instant) -> bool {
+        self.busy_since
+            .is_some_and(|since| now.since(since) > self.max_wait)
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    fn take(&mut self, at: usize) -> T {
+        let waiter = self.waiters.remove(at);
+        self.note_empty();
+        waiter.item
+    }
+
+    fn note_empty(&mut self) {
+        if self.waiters.is_empty() {
+            self.busy_since = None;
+        }
+    }
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// The metric's label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Full => "queue_full",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -1,0 +1,107 @@
+use super::*;
+use proptest::prelude::*;
+
+fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+fn pending(max: u32) -> Pending<u32> {
+    Pending::new(max, Duration::from_millis(100))
+}
+
+#[test]
+fn first_in_first_out_while_it_runs_empty() {
+    let mut queue = pending(10);
+    for i in 0..3 {
+        queue.push(i, at(0), at(5000), Priority::Default).unwrap();
+    }
+    let order: Vec<_> = std::iter::from_fn(|| queue.pop(at(50))).collect();
+    assert_eq!(order, [0, 1, 2]);
+}
+
+#[test]
+fn the_newest_goes_first_in_an_overload() {
+    let mut queue = pending(10);
+    queue.push(0, at(0), at(5000), Priority::Default).unwrap();
+    queue.push(1, at(90), at(5000), Priority::Default).unwrap();
+    queue.push(2, at(95), at(5000), Priority::Default).unwrap();
+    assert!(queue.is_overloaded(at(101)));
+    assert_eq!(queue.expire(at(101)).collect::<Vec<_>>(), [0]);
+    assert_eq!(queue.pop(at(101)), Some(2));
+    assert_eq!(queue.pop(at(101)), Some(1));
+    assert!(!queue.is_overloaded(at(102)), "it was empty");
+}
+
+#[test]
+fn the_important_go_first_and_have_more_places() {
+    let mut queue = pending(10);
+    let mut count = 0;
+    while queue
+        .push(count, at(0), at(50), Priority::Sheddable)
+        .is_ok()
+    {
+        count += 1;
+    }
+    assert_eq!(count, 7);
+    queue.push(99, at(1), at(50), Priority::Critical).unwrap();
+    assert_eq!(queue.pop(at(2)), Some(99));
+}
+
+#[test]
+fn deadlines_and_departures() {
+    let mut queue = pending(10);
+    assert_eq!(
+        queue.push(0, at(5), at(5), Priority::Default),
+        Err(Refused::Deadline)
+    );
+    let ticket = queue.push(1, at(5), at(20), Priority::Default).unwrap();
+    queue.push(2, at(5), at(500), Priority::Default).unwrap();
+    assert_eq!(queue.leaves_at(), Some(at(20)));
+    assert_eq!(
+        queue.pop(at(20)),
+        Some(2),
+        "whose time is over is not served"
+    );
+    assert_eq!(queue.cancel(ticket), Some(1));
+    assert_eq!(queue.cancel(ticket), None);
+    assert!(
+        pending(0)
+            .push(1, at(0), at(9), Priority::Critical)
+            .is_err()
+    );
+}
+
+proptest! {
+    #[test]
+    fn everyone_leaves_exactly_once_and_in_time(
+        steps in proptest::collection::vec((0u8..5, 0u64..60, 1u64..300), 1..300)
+    ) {
+        let mut queue = pending(16);
+        let (mut now, mut waiting, mut next) = (0, std::collections::HashMap::new(), 0u32);
+        for (action, pause, time) in steps {
+            now += pause;
+            match action {
+                0 | 1 => {
+                    if let Ok(ticket) = queue.push(next, at(now), at(now + time), Priority::Default) {
+                        waiting.insert(next, (now + time.min(100), ticket));
+                    }
+                    next += 1;
+                }
+                2 => if let Some(item) = queue.pop(at(now)) {
+                    let (leaves, _) = waiting.remove(&item).expect("was waiting");
+                    prop_assert!(leaves > now, "served too late");
+                },
+                3 => for item in queue.expire(at(now)) {
+                    let (leaves, _) = waiting.remove(&item).expect("was waiting");
+                    prop_assert!(leaves <= now, "refused too early");
+                },
+                _ => if let Some(item) = waiting.keys().min().copied() {
+                    let (_, ticket) = waiting.remove(&item).expect("is there");
+                    prop_assert_eq!(queue.cancel(ticket), Some(item));
+                },
+            }
+            prop_assert_eq!(queue.len(), waiting.len());
+            prop_assert!(queue.len() <= 16);
+        }
+    }
+}
