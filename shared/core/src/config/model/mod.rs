@@ -12,7 +12,7 @@ mod pool;
 mod regional;
 mod route;
 
-pub use global::{Cidr, GeoSource, Global, Location, Region, RegionOrder, RegionReplica};
+pub use global::{Cidr, Failover, GeoSource, Global, Location, Region, RegionOrder, RegionReplica};
 pub use health::{GrpcCheck, HealthCheck, HttpCheck, Outlier, StatusRange, TcpCheck};
 pub use limits::{H2Limits, Limits};
 pub use listener::{AccessLog, Admin, Certificate, Listener, ListenerTls, Protocol, Threading};
