@@ -22,7 +22,7 @@ mod pick;
 
 pub use explain::{Note, Remark, Removal, Step};
 
-use crate::config::model::{Location, RegionOrder};
+use crate::config::model::Location;
 use std::time::Duration;
 
 /// Share of healthy weight from which a region is healthy.

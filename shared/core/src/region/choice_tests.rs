@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::model::RegionOrder;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;

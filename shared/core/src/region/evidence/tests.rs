@@ -46,7 +46,7 @@ impl Trial {
     fn run(&mut self, millis: u64) -> &mut Self {
         for _ in 0..millis / STEP {
             self.millis += STEP;
-            let second = self.millis % 1000 == 0;
+            let second = self.millis.is_multiple_of(1000);
             self.signals.probes.passes = if second {
                 self.signals.probes.healthy
             } else {
