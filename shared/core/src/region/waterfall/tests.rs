@@ -271,8 +271,10 @@ proptest! {
         for at in survivors {
             prop_assert!(flow.peak(at, 40) <= 1.0, "region {} at {}", at, flow.peak(at, 40));
         }
-        let room: f64 = (0..demand.len()).filter(|at| *at != lost && demand[*at] < 800.0).map(|at| 920.0 - demand[at]).sum();
-        if room > 1.2 * demand[lost] {
+        // A survivor near its own limit gives requests away, too: then there is more to place than what was lost.
+        let calm = demand.iter().enumerate().all(|(at, demand)| at == lost || *demand < 780.0);
+        let room: f64 = demand.iter().map(|demand| 920.0 - demand).sum::<f64>() - (920.0 - demand[lost]);
+        if calm && room > 1.2 * demand[lost] {
             prop_assert!(flow.refused < 1.0, "{} refused, with room {}", flow.refused, room);
         }
     }
