@@ -217,9 +217,11 @@ fn locate(plan: &Plan, client: IpAddr) -> Option<Location> {
 fn why(reason: Removal) -> &'static str {
     match reason {
         Removal::NotAllowed => "the route does not allow it",
+        Removal::Offline => "offline",
         Removal::Drained => "drained: weight 0",
         Removal::Unhealthy => "too little of it is healthy",
         Removal::WorseRank => "a region of a better rank is usable",
+        Removal::NoRoom => "no room for requests of other regions",
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn region_state(condition: Condition) -> RegionState {
         Condition::Degraded(_) => RegionState::Degraded,
         Condition::Unhealthy => RegionState::Unhealthy,
         Condition::Drained => RegionState::Drained,
+        Condition::Offline => RegionState::Offline,
     }
 }
 

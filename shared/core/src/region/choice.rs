@@ -6,12 +6,23 @@
 //! no region is usable, the last resort is in this order: degraded, drained but healthy, unhealthy;
 //! when every detector says that everything is down, the detectors are the likelier fault.
 //!
+//! A request *belongs* to one region, its home: the one it is bound to (a sticky cookie), else one drawn
+//! by weight from the best rank that an operator left in service. Homes don't change with health, so
+//! that what a region's loss displaces is known, and is offered to others only within their room
+//! ([`super::waterfall`]). Which requests leave is decided by a hash of the client: as a share falls,
+//! more clients leave, and none of them bounces.
+//!
 //! Envoy reaches the same with priority levels and its overprovisioning factor of 1.4, which is
-//! where the number comes from; it has no rank by latency or distance.
+//! where the number comes from; it has no rank by latency or distance, and fills the next level
+//! whatever its room.
 
-use super::distance::kilometres;
-use crate::config::model::{Location, RegionOrder};
-use rand::{Rng, RngExt};
+mod explain;
+mod order;
+mod pick;
+
+pub use explain::{Note, Remark, Removal, Step};
+
+use crate::config::model::Location;
 use std::time::Duration;
 
 /// Share of healthy weight from which a region is healthy.
@@ -20,9 +31,6 @@ const HEALTHY: f64 = 0.70;
 const UNHEALTHY: f64 = 0.25;
 /// A degraded region keeps this multiple of its healthy share.
 const OVERPROVISIONING: f64 = 1.4;
-/// Regions within this of the best count as equally near.
-const LATENCY_BAND: Duration = Duration::from_millis(20);
-
 /// A region's fitness for new requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Condition {
@@ -34,6 +42,23 @@ pub enum Condition {
     Unhealthy,
     /// The operator wants no new requests there.
     Drained,
+    /// The operator turned it off: it takes nothing, whatever else fails.
+    Offline,
+}
+
+/// What scales a region's part, beside its condition. All are shares from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Factors {
+    /// The operator's dial: the share of its requests that the region keeps. 0 is drained.
+    pub dial: f64,
+    /// The same while it comes back, or while the cap on removals retains it.
+    pub ramp: f64,
+    /// The same while it is slow.
+    pub shift: f64,
+    /// The share of its requests that it has no capacity for.
+    pub spill: f64,
+    /// The share of all displaced requests that it has room for.
+    pub room: f64,
 }
 
 /// A region as the choice sees it.
@@ -49,6 +74,32 @@ pub struct Candidate {
     pub latency: Option<Duration>,
     /// Where the region is, when it is known.
     pub location: Option<Location>,
+    /// What scales its part.
+    pub factors: Factors,
+}
+
+/// What a request brings to the choice.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ask {
+    /// A stable hash of the client (address or affinity key). Without one, the request is on its own.
+    pub client: Option<u64>,
+    /// The region that its cookie names.
+    pub sticky: Option<usize>,
+    /// The region that a trusted header demands: taken whatever its state, unless it is offline.
+    pub demanded: Option<usize>,
+    /// The largest share of a region's requests that the route lets spill, 0 (forbidden) to 1.
+    pub spill: f64,
+}
+
+/// What the choice came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Send it there.
+    Region(Picked),
+    /// Its home (this one) takes no requests and no other region has room: refuse it at once, with `Retry-After`.
+    Full(usize),
+    /// No region is left to try.
+    Exhausted,
 }
 
 /// The regions of one route in order: ranks, best first, each with its members' positions.
@@ -62,21 +113,10 @@ pub struct Ranking {
 pub struct Picked {
     /// Position in the candidates.
     pub index: usize,
+    /// The region that the request belongs to; none for a last resort.
+    pub home: Option<usize>,
     /// No usable region was left; this is the last resort.
     pub last_resort: bool,
-}
-
-/// Why a region was passed over, for `explain`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Removal {
-    /// The route does not allow it.
-    NotAllowed,
-    /// Drained by the operator (weight 0).
-    Drained,
-    /// Too little of it is healthy.
-    Unhealthy,
-    /// A better rank is usable.
-    WorseRank,
 }
 
 // === impl Condition ===
@@ -94,169 +134,78 @@ impl Condition {
         }
     }
 
-    fn is_usable(self) -> bool {
+    /// Whether it takes requests while all is in order.
+    #[must_use]
+    pub const fn is_usable(self) -> bool {
         matches!(self, Self::Healthy | Self::Degraded(_))
     }
 
+    /// Whether an operator took it out of service.
+    #[must_use]
+    pub const fn is_by_operator(self) -> bool {
+        matches!(self, Self::Drained | Self::Offline)
+    }
+
     /// The order of last resort, lower first.
-    fn resort(self) -> u8 {
+    const fn resort(self) -> u8 {
         match self {
             Self::Healthy => 0,
             Self::Degraded(_) => 1,
             Self::Drained => 2,
             Self::Unhealthy => 3,
+            Self::Offline => u8::MAX,
         }
     }
 }
 
-// === impl Ranking ===
+// === impl Factors ===
 
-impl Ranking {
-    /// Ranks the `allowed` positions of `candidates`. `client` matters to [`RegionOrder::Geo`] only;
-    /// without it, and for regions without a location, `priority` decides.
-    #[must_use]
-    pub fn new(
-        order: RegionOrder,
-        candidates: &[Candidate],
-        allowed: impl Fn(usize) -> bool,
-        client: Option<Location>,
-    ) -> Self {
-        let mut keyed: Vec<(u64, usize)> = candidates
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| allowed(*index))
-            .map(|(index, candidate)| (rank_key(order, candidate, candidates, client), index))
-            .collect();
-        keyed.sort_unstable();
-        let ranks = keyed
-            .chunk_by(|a, b| a.0 == b.0)
-            .map(|rank| rank.iter().map(|(_, index)| *index).collect())
-            .collect();
-        Self { ranks }
-    }
-
-    /// Picks a region that is not `tried`. `None` when every allowed region was tried.
-    pub fn pick(
-        &self,
-        candidates: &[Candidate],
-        tried: impl Fn(usize) -> bool,
-        rng: &mut impl Rng,
-    ) -> Option<Picked> {
-        for rank in &self.ranks {
-            let open = |index: &usize| {
-                !tried(*index)
-                    && candidates
-                        .get(*index)
-                        .is_some_and(|c| c.condition.is_usable())
-            };
-            if let Some(index) = draw(candidates, rank.iter().copied().filter(open), rng)
-                && keeps(candidates.get(index)?.condition, rng)
-            {
-                return Some(Picked {
-                    index,
-                    last_resort: false,
-                });
-            }
+impl Default for Factors {
+    fn default() -> Self {
+        Self {
+            dial: 1.0,
+            ramp: 1.0,
+            shift: 1.0,
+            spill: 0.0,
+            room: 1.0,
         }
-        let left = self
-            .ranks
-            .iter()
-            .flatten()
-            .copied()
-            .filter(|index| !tried(*index));
-        let condition = |index: &usize| candidates.get(*index).map(|c| c.condition);
-        let index = left.min_by_key(|index| condition(index).map_or(u8::MAX, Condition::resort))?;
-        let last_resort = !condition(&index)?.is_usable();
-        Some(Picked { index, last_resort })
+    }
+}
+
+// === impl Ask ===
+
+impl Default for Ask {
+    fn default() -> Self {
+        Self {
+            client: None,
+            sticky: None,
+            demanded: None,
+            spill: 1.0,
+        }
+    }
+}
+
+// === impl Candidate ===
+
+impl Candidate {
+    /// Whether new requests belong here, whatever its health.
+    fn is_in_service(&self) -> bool {
+        !self.condition.is_by_operator() && self.weight > 0 && self.factors.dial > 0.0
     }
 
-    /// For each candidate, why it would not be picked first; `None` for those of the best usable rank.
-    #[must_use]
-    pub fn explain(&self, candidates: &[Candidate]) -> Vec<Option<Removal>> {
-        let usable = |index: &usize| {
-            candidates
-                .get(*index)
-                .is_some_and(|c| c.condition.is_usable())
+    fn is_usable(&self) -> bool {
+        self.condition.is_usable() && self.is_in_service()
+    }
+
+    /// Share of its requests that it keeps, spill aside.
+    fn share(&self) -> f64 {
+        let healthy = match self.condition {
+            Condition::Healthy => 1.0,
+            Condition::Degraded(share) => share,
+            _ => 0.0,
         };
-        let best = self.ranks.iter().position(|rank| rank.iter().any(usable));
-        let why = |(index, candidate): (usize, &Candidate)| {
-            let Some(rank) = self.ranks.iter().position(|rank| rank.contains(&index)) else {
-                return Some(Removal::NotAllowed);
-            };
-            match candidate.condition {
-                Condition::Drained => Some(Removal::Drained),
-                Condition::Unhealthy => Some(Removal::Unhealthy),
-                _ if Some(rank) != best => Some(Removal::WorseRank),
-                _ => None,
-            }
-        };
-        candidates.iter().enumerate().map(why).collect()
-    }
-}
-
-/// Smaller keys rank better; equal keys share.
-fn rank_key(
-    order: RegionOrder,
-    candidate: &Candidate,
-    all: &[Candidate],
-    client: Option<Location>,
-) -> u64 {
-    let unknown = 1u64 << 40;
-    match order {
-        RegionOrder::Weighted => 0,
-        RegionOrder::Priority => u64::from(candidate.priority),
-        RegionOrder::Latency => {
-            let best = all
-                .iter()
-                .filter(|c| c.condition.is_usable())
-                .filter_map(|c| c.latency)
-                .min()
-                .unwrap_or_default();
-            candidate
-                .latency
-                .map_or(unknown + u64::from(candidate.priority), |latency| {
-                    let beyond = latency.saturating_sub(best);
-                    if beyond <= LATENCY_BAND {
-                        0
-                    } else {
-                        1 + beyond.as_millis() as u64
-                    }
-                })
-        }
-        RegionOrder::Geo => match (client, candidate.location) {
-            (Some(from), Some(to)) => kilometres(from, to) as u64,
-            _ => unknown + u64::from(candidate.priority),
-        },
-    }
-}
-
-/// Draws one of `open` by weight. Members of weight 0 never come up: they are [`Condition::Drained`].
-fn draw(
-    candidates: &[Candidate],
-    open: impl Iterator<Item = usize> + Clone,
-    rng: &mut impl Rng,
-) -> Option<usize> {
-    let weight = |index: usize| candidates.get(index).map_or(0, |c| u64::from(c.weight));
-    let total: u64 = open.clone().map(weight).sum();
-    if total == 0 {
-        return None;
-    }
-    let mut point = rng.random_range(0..total);
-    for index in open {
-        let share = weight(index);
-        if point < share {
-            return Some(index);
-        }
-        point -= share;
-    }
-    None
-}
-
-/// Whether a region of this condition keeps the request that was drawn for it.
-fn keeps(condition: Condition, rng: &mut impl Rng) -> bool {
-    match condition {
-        Condition::Degraded(share) => rng.random::<f64>() < share,
-        _ => true,
+        let factors = &self.factors;
+        healthy * factors.dial * factors.ramp * factors.shift
     }
 }
 

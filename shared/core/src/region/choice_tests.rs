@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::model::RegionOrder;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -10,6 +11,7 @@ fn region(priority: u32, weight: u32, condition: Condition) -> Candidate {
         condition,
         latency: None,
         location: None,
+        factors: Factors::default(),
     }
 }
 
@@ -74,6 +76,7 @@ fn the_last_resort_is_drained_before_unhealthy() {
         first,
         Picked {
             index: 1,
+            home: None,
             last_resort: true
         }
     );
@@ -82,6 +85,7 @@ fn the_last_resort_is_drained_before_unhealthy() {
         second,
         Picked {
             index: 0,
+            home: None,
             last_resort: true
         }
     );
@@ -182,4 +186,248 @@ proptest! {
             }
         }
     }
+}
+
+// === Factors, home and room ===
+
+fn ask(client: u64) -> Ask {
+    Ask {
+        client: Some(client),
+        ..Ask::default()
+    }
+}
+
+fn with(factors: Factors) -> Candidate {
+    Candidate {
+        factors,
+        ..region(1, 1, Condition::Healthy)
+    }
+}
+
+/// Where each of 10,000 clients goes; none: refused.
+fn places(order: RegionOrder, regions: &[Candidate], spill: f64) -> Vec<Option<usize>> {
+    let ranking = Ranking::new(order, regions, |_| true, None);
+    let mut rng = SmallRng::seed_from_u64(3);
+    let place = |client| {
+        let ask = Ask {
+            spill,
+            ..ask(client)
+        };
+        match ranking.choose(regions, &ask, |_| false, &mut rng) {
+            Choice::Region(picked) => Some(picked.index),
+            Choice::Full(_) => None,
+            Choice::Exhausted => panic!("nothing was tried"),
+        }
+    };
+    (0..10_000).map(place).collect()
+}
+
+fn share_of(places: &[Option<usize>], region: Option<usize>) -> f64 {
+    places.iter().filter(|place| **place == region).count() as f64 / places.len() as f64
+}
+
+fn second() -> Candidate {
+    region(2, 1, Condition::Healthy)
+}
+
+#[test]
+fn spill_leaves_with_the_same_clients_and_only_more_of_them_as_it_grows() {
+    let at = |spill| {
+        let first = with(Factors {
+            spill,
+            ..Factors::default()
+        });
+        places(RegionOrder::Priority, &[first, second()], 1.0)
+    };
+    let (little, much) = (at(0.2), at(0.5));
+    assert!((share_of(&little, Some(1)) - 0.2).abs() < 0.02);
+    assert!((share_of(&much, Some(1)) - 0.5).abs() < 0.02);
+    let bounced = little
+        .iter()
+        .zip(&much)
+        .filter(|(a, b)| **a == Some(1) && **b != Some(1));
+    assert_eq!(bounced.count(), 0);
+    assert_eq!(little, at(0.2), "a client stays where it is");
+}
+
+#[test]
+fn a_route_limits_or_forbids_spill_but_not_failover() {
+    let first = with(Factors {
+        spill: 0.8,
+        ..Factors::default()
+    });
+    let regions = [first, second()];
+    let limited = places(RegionOrder::Priority, &regions, 0.1);
+    assert!((share_of(&limited, Some(1)) - 0.1).abs() < 0.02);
+    let forbidden = places(RegionOrder::Priority, &regions, 0.0);
+    assert_eq!(share_of(&forbidden, Some(1)), 0.0);
+    let dead = [region(1, 1, Condition::Unhealthy), second()];
+    assert_eq!(
+        share_of(&places(RegionOrder::Priority, &dead, 0.0), Some(1)),
+        1.0
+    );
+}
+
+#[test]
+fn a_dead_regions_requests_fill_the_ranks_in_order_and_the_rest_is_refused() {
+    let room = |priority, room| Candidate {
+        priority,
+        ..with(Factors {
+            room,
+            ..Factors::default()
+        })
+    };
+    let regions = [
+        region(1, 1, Condition::Unhealthy),
+        room(2, 0.3),
+        room(3, 0.1),
+        room(3, 0.2),
+    ];
+    let places = places(RegionOrder::Priority, &regions, 1.0);
+    for (region, share) in [(Some(1), 0.3), (Some(2), 0.1), (Some(3), 0.2), (None, 0.4)] {
+        let got = share_of(&places, region);
+        assert!((got - share).abs() < 0.02, "{region:?}: {got}");
+    }
+}
+
+#[test]
+fn what_finds_no_room_stays_at_a_home_that_lives() {
+    let full = with(Factors {
+        spill: 1.0,
+        room: 0.0,
+        ..Factors::default()
+    });
+    let regions = [full.clone(), full];
+    let places = places(RegionOrder::Weighted, &regions, 1.0);
+    assert_eq!(share_of(&places, None), 0.0);
+    assert!((share_of(&places, Some(0)) - 0.5).abs() < 0.02);
+}
+
+#[test]
+fn a_sister_that_is_out_does_not_overfill_the_rest_of_its_rank() {
+    let tight = with(Factors {
+        room: 0.1,
+        ..Factors::default()
+    });
+    let regions = [region(1, 1, Condition::Unhealthy), tight.clone(), tight];
+    let places = places(RegionOrder::Weighted, &regions, 1.0);
+    assert!((share_of(&places, Some(1)) - (1.0 + 0.1) / 3.0).abs() < 0.02);
+    assert!((share_of(&places, None) - 0.8 / 3.0).abs() < 0.02);
+}
+
+#[test]
+fn dial_ramp_and_shift_multiply_and_sisters_take_the_rest() {
+    let part = with(Factors {
+        dial: 0.5,
+        ramp: 0.8,
+        shift: 0.5,
+        ..Factors::default()
+    });
+    let regions = [part, region(1, 1, Condition::Healthy), second()];
+    let places = places(RegionOrder::Priority, &regions, 1.0);
+    assert!((share_of(&places, Some(0)) - 0.1).abs() < 0.02);
+    assert!((share_of(&places, Some(1)) - 0.9).abs() < 0.02);
+}
+
+#[test]
+fn a_region_that_ramps_up_takes_its_room_before_anything_is_refused() {
+    let ramping = with(Factors {
+        ramp: 0.1,
+        ..Factors::default()
+    });
+    let regions = [region(1, 1, Condition::Unhealthy), ramping];
+    let places = places(RegionOrder::Weighted, &regions, 1.0);
+    assert_eq!(share_of(&places, Some(1)), 1.0);
+}
+
+#[test]
+fn a_dial_of_zero_drains() {
+    let off = with(Factors {
+        dial: 0.0,
+        ..Factors::default()
+    });
+    let regions = [off, second()];
+    assert_eq!(
+        share_of(&places(RegionOrder::Priority, &regions, 1.0), Some(1)),
+        1.0
+    );
+    let ranking = Ranking::new(RegionOrder::Priority, &regions, |_| true, None);
+    assert_eq!(ranking.explain(&regions), [Some(Removal::Drained), None]);
+}
+
+#[test]
+fn a_cookie_binds_while_its_region_is_usable_and_a_header_whatever_it_is() {
+    let regions = [
+        region(1, 1, Condition::Healthy),
+        second(),
+        region(3, 1, Condition::Unhealthy),
+        region(4, 1, Condition::Offline),
+    ];
+    let ranking = Ranking::new(RegionOrder::Priority, &regions, |_| true, None);
+    let mut rng = SmallRng::seed_from_u64(1);
+    let mut index = |sticky, demanded| {
+        let ask = Ask {
+            sticky,
+            demanded,
+            ..ask(1)
+        };
+        match ranking.choose(&regions, &ask, |_| false, &mut rng) {
+            Choice::Region(picked) => picked.index,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(index(Some(1), None), 1);
+    assert_eq!(index(Some(2), None), 0, "an unhealthy region binds nobody");
+    assert_eq!(index(Some(1), Some(2)), 2, "the header demands it");
+    assert_eq!(index(None, Some(3)), 0, "offline is offline");
+    assert_eq!(index(Some(99), Some(99)), 0);
+}
+
+#[test]
+fn offline_is_never_a_last_resort() {
+    let regions = [region(1, 1, Condition::Offline)];
+    let ranking = Ranking::new(RegionOrder::Priority, &regions, |_| true, None);
+    let mut rng = SmallRng::seed_from_u64(1);
+    let choice = ranking.choose(&regions, &Ask::default(), |_| false, &mut rng);
+    assert_eq!(choice, Choice::Exhausted);
+}
+
+#[test]
+fn a_trace_names_each_step() {
+    let regions = [
+        with(Factors {
+            dial: 0.5,
+            ramp: 0.2,
+            spill: 0.3,
+            ..Factors::default()
+        }),
+        region(1, 0, Condition::Drained),
+        region(2, 1, Condition::Unhealthy),
+        region(2, 1, Condition::Offline),
+        second(),
+    ];
+    let ranking = Ranking::new(RegionOrder::Priority, &regions, |index| index != 4, None);
+    let ask = Ask {
+        sticky: Some(2),
+        ..Ask::default()
+    };
+    let lines: Vec<String> = ranking
+        .trace(&regions, &ask)
+        .iter()
+        .map(|note| format!("{} {}: {:?}", note.step.label(), note.index, note.remark))
+        .collect();
+    let expected = [
+        "allowed 4: Removed(NotAllowed)",
+        "offline 3: Removed(Offline)",
+        "sticky 2: NotAvailable",
+        "order 0: Rank(0)",
+        "order 1: Rank(0)",
+        "order 2: Rank(1)",
+        "dial 0: Keeps(0.5)",
+        "dial 1: Removed(Drained)",
+        "capacity 0: Flow { spill: 0.3, room: 1.0 }",
+        "health 0: Keeps(0.2)",
+        "health 2: Removed(Unhealthy)",
+    ];
+    assert_eq!(lines, expected);
 }

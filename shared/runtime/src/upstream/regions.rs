@@ -5,7 +5,7 @@ use arc_swap::ArcSwap;
 use lb_core::config::model::{Location, RegionOrder};
 use lb_core::name::{RegionName, ReplicaName};
 use lb_core::region::report::{Received, RegionReport, RegionSummary, merge};
-use lb_core::region::{Candidate, Condition, Picked, Ranking};
+use lb_core::region::{Candidate, Condition, Factors, Picked, Ranking};
 use lb_core::time::Instant;
 use prometheus::IntCounterVec;
 use rand::Rng;
@@ -122,6 +122,7 @@ impl RegionEntry {
             condition,
             latency,
             location: self.location,
+            factors: Factors::default(),
         }
     }
 }

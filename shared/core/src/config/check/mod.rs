@@ -83,5 +83,6 @@ fn check_global(config: &Global, document: &Document) -> Result<(), Faults> {
     targets::global(&mut report, &config.routes, &config.regions);
     geo::check(&mut report, config);
     regions::check(&mut report, &config.regions, &config.listeners);
+    regions::failover(&mut report, config);
     report.finish()
 }

@@ -1,10 +1,11 @@
 //! Regions and their replicas (global tier).
 
 use super::duplicates::{self, Seen};
+use super::health::nearest;
 use super::report::Report;
 use super::{health, upstream};
 use crate::config::address::ServerAddress;
-use crate::config::model::{Listener, Region};
+use crate::config::model::{Global, Listener, Region};
 use crate::config::read::{Code, Path};
 use crate::config::scalar::DurationText;
 
@@ -24,6 +25,51 @@ pub(super) fn check(report: &mut Report<'_>, regions: &[Region], listeners: &[Li
             Code::Conflict,
             "every region has weight 0: none would get a request",
             "give at least one region a weight of 1 or more",
+        );
+    }
+}
+
+pub(super) fn failover(report: &mut Report<'_>, config: &Global) {
+    let path = Path::root().key("failover");
+    let failover = &config.failover;
+    let none = DurationText::millis(0);
+    for (key, value, least) in [
+        ("ejection", failover.ejection, LEAST),
+        ("return_after", failover.return_after, none),
+        ("ramp", failover.ramp, none),
+        ("hold_down", failover.hold_down, none),
+        ("hold_down_max", failover.hold_down_max, none),
+    ] {
+        report.duration(&path.key(key), value, least);
+    }
+    if failover.hold_down > failover.hold_down_max {
+        report.value(
+            &nearest(report, path.key("hold_down"), path.key("hold_down_max")),
+            Code::Conflict,
+            format!(
+                "a region is held down for {} first and for {} at most",
+                failover.hold_down, failover.hold_down_max
+            ),
+            "set hold_down to hold_down_max or less",
+        );
+    }
+    if failover.spill_start >= failover.spill_full {
+        report.value(
+            &nearest(report, path.key("spill_start"), path.key("spill_full")),
+            Code::Conflict,
+            format!(
+                "spill grows between {} and {}, so the first must be the smaller one",
+                failover.spill_start, failover.spill_full
+            ),
+            "leave ten points between them, or traffic moves in jolts",
+        );
+    }
+    if failover.override_header.is_some() && config.trusted_proxies.is_empty() {
+        report.key(
+            &path.key("override_header"),
+            Code::Unreachable,
+            "the header is believed from trusted proxies only, and there are none",
+            "list the addresses that set it in trusted_proxies",
         );
     }
 }

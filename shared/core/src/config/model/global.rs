@@ -3,7 +3,7 @@
 use super::health::{HealthCheck, Outlier};
 use super::listener::{AccessLog, Admin, Listener, Threading};
 use super::{Limits, Route, UpstreamHttp, UpstreamTls};
-use crate::config::scalar::DurationText;
+use crate::config::scalar::{DurationText, Percent};
 use crate::name::{RegionName, ReplicaName, ServerName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,12 +40,45 @@ pub struct Global {
     /// Where clients are, for the `geo` order.
     #[serde(default)]
     pub geo: GeoSource,
+    /// When regions go out and come back, and how load moves between them.
+    #[serde(default)]
+    pub failover: Failover,
     /// Which requests may go to which regions.
     #[schemars(length(min = 1))]
     pub routes: Vec<Route>,
     /// The regions.
     #[schemars(length(min = 1))]
     pub regions: Vec<Region>,
+}
+
+/// When regions go out and come back, and how load moves between them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Failover {
+    /// Gateway errors in a row, over all replicas of a region, that take it out.
+    #[schemars(range(min = 1, max = 1000))]
+    pub consecutive_errors: u32,
+    /// How long they keep it out, off by up to a tenth.
+    pub ejection: DurationText,
+    /// How long probes and reports of a region that was unhealthy must be good before it comes back.
+    pub return_after: DurationText,
+    /// How long its share then grows from a tenth to all of it.
+    pub ramp: DurationText,
+    /// How long a region that went out three times within five minutes stays out; doubles with each further time.
+    pub hold_down: DurationText,
+    /// Longest hold-down.
+    pub hold_down_max: DurationText,
+    /// Largest share of the regions that goes out without an operator. When none is left, all are used.
+    pub max_removed: Percent,
+    /// How full a region is when it begins to give requests away.
+    pub spill_start: Percent,
+    /// How full it is when it would give all away, and to which others fill it.
+    pub spill_full: Percent,
+    /// Whether a region that turns slower than its own past, and the others don't, gets less.
+    pub latency_shift: bool,
+    /// A header that names the region for a request, believed from trusted proxies only.
+    #[schemars(extend("format" = "header-name"))]
+    pub override_header: Option<String>,
 }
 
 /// A region and its replicas.
@@ -151,6 +184,26 @@ pub struct GeoSource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cidr(pub ipnet::IpNet);
+
+// === impl Failover ===
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self {
+            consecutive_errors: 5,
+            ejection: DurationText::secs(10),
+            return_after: DurationText::secs(15),
+            ramp: DurationText::secs(30),
+            hold_down: DurationText::secs(30),
+            hold_down_max: DurationText::secs(600),
+            max_removed: Percent::new(50.0),
+            spill_start: Percent::new(80.0),
+            spill_full: Percent::new(95.0),
+            latency_shift: true,
+            override_header: None,
+        }
+    }
+}
 
 // === impl Cidr ===
 

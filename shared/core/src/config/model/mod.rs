@@ -14,7 +14,7 @@ mod regional;
 mod route;
 mod traffic;
 
-pub use global::{Cidr, GeoSource, Global, Location, Region, RegionOrder, RegionReplica};
+pub use global::{Cidr, Failover, GeoSource, Global, Location, Region, RegionOrder, RegionReplica};
 pub use health::{
     FailurePercentage, GrpcCheck, HealthCheck, HttpCheck, Outlier, PeerFailures, PeerLatency,
     StatusRange, SuccessRate, TcpCheck,

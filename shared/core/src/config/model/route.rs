@@ -111,13 +111,16 @@ pub struct HeaderMatch {
 }
 
 /// Which regions may serve a route, and in which order they are tried.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RegionChoice {
     /// The order.
     pub policy: super::RegionOrder,
     /// Regions that may serve it. Empty: all.
     pub allowed: Vec<RegionName>,
+    /// Largest share of a full region's requests that may go to other regions. 0%: they stay, and the region refuses
+    /// what it can't take. Requests of a region that is out always may.
+    pub spill: Percent,
 }
 
 /// A redirect. Parts that are not given stay as they were.
@@ -197,6 +200,18 @@ pub struct Retry {
     pub budget: Percent,
     /// Retries per second that are allowed whatever the share, so that small pools can retry at all.
     pub budget_floor: u32,
+}
+
+// === impl RegionChoice ===
+
+impl Default for RegionChoice {
+    fn default() -> Self {
+        Self {
+            policy: super::RegionOrder::default(),
+            allowed: Vec::new(),
+            spill: Percent::new(100.0),
+        }
+    }
 }
 
 // === impl Timeouts ===

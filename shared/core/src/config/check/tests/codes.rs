@@ -341,3 +341,40 @@ fn protection() {
         assert_eq!(regional(&edit(REGIONAL, POOL, &new)), [], "{new}");
     }
 }
+
+#[test]
+fn failover_settings_that_contradict_each_other() {
+    let with = |settings: &str| {
+        let text = edit(
+            GLOBAL,
+            "routes:\n",
+            &format!("failover: {settings}\nroutes:\n"),
+        );
+        global(&text)
+            .into_iter()
+            .map(|(code, _, path)| (code, path))
+            .collect::<Vec<_>>()
+    };
+    let one = |code, path: &str| vec![(code, path.to_owned())];
+    assert_eq!(with("{ spill_start: 70%, ramp: 0s, hold_down: 0s }"), []);
+    assert_eq!(
+        with("{ spill_start: 95% }"),
+        one(Code::Conflict, "failover.spill_start")
+    );
+    assert_eq!(
+        with("{ spill_full: 60% }"),
+        one(Code::Conflict, "failover.spill_full")
+    );
+    assert_eq!(
+        with("{ hold_down: 20m }"),
+        one(Code::Conflict, "failover.hold_down")
+    );
+    assert_eq!(
+        with("{ ejection: 0s }"),
+        one(Code::OutOfRange, "failover.ejection")
+    );
+    assert_eq!(
+        with("{ override_header: x-region }"),
+        one(Code::Unreachable, "failover.override_header")
+    );
+}

@@ -1,0 +1,110 @@
+//! Where load goes that a region can't take: spill, and its cap.
+//!
+//! # Problem
+//! Load that leaves a full or dead region must not fill the next one beyond its room, or one failure becomes all of them
+//! in turn. And a control loop over utilisation has a second of delay: acting on it with full force swings.
+//!
+//! # Choice
+//! Plan by demand, correct by measurement. Each region ([`Basin`]) knows, from this replica's counters, what *belongs*
+//! there (`homed`) and what was *received* for others, and from its report what it carries and how full it is.
+//! - **Spill.** A region that is full to `u` by its own requests gives away `(u - 0.80) / 0.15` of them. As giving away
+//!   lowers `u`, that is solved for the demand `d` before spilling: `p = (d - 0.80) / (0.15 + d)`. So the loop has no
+//!   gain of its own to swing with. Smoothed over 5 s, at most 10 points a second up and 2 down.
+//! - **Room.** What a region can take for others is its cap less its own requests. Displaced load (spilled, or of regions
+//!   that are out) is offered room in proportion; what finds none stays at home when its home lives, and is else refused
+//!   at once. Room shrinks at once and grows by 10 points a second. A region that spills takes little, above a tenth
+//!   nothing: so load never cascades.
+//! - **Saturation.** Requests refused by a region say that it is full, whatever it reports as utilisation.
+//!
+//! Capacity is the reported one, else what rate and utilisation give; with adaptive limits that is the limit found. A
+//! region of unknown capacity never spills, and takes everything until it refuses.
+//!
+//! # Rejected
+//! - Spill by utilisation alone: proportional control with a gain of 8 over a delay of one second; it oscillates.
+//! - Counting displaced load as the receiver's own: after a loss all survivors are at their cap and would spill to each
+//!   other for ever.
+//!
+//! # Limits
+//! One replica can't count the others' requests. It takes them to be like its own, scaled by the ratio of what a region
+//! reports to what this replica sends there.
+
+mod basin;
+mod rate;
+
+pub use basin::{Basin, Gauge};
+
+use crate::config::model::Failover;
+use crate::time::Instant;
+
+/// Displaced load fills a region to this much below the point where spill is complete.
+const MARGIN: f64 = 0.03;
+/// A region that gives away this share takes nothing.
+const SPILLING: f64 = 0.10;
+/// Less displaced load than this, in requests a second, is taken for this.
+const LEAST_DISPLACED: f64 = 1.0;
+
+/// The utilisations between which spill grows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// Spill begins here.
+    pub start: f64,
+    /// Everything is spilled from here on; also the receivers' cap. Above `start`.
+    pub full: f64,
+}
+
+/// Sets spill and room of all regions. Call it after each round of [`Basin::observe`].
+pub fn plan(basins: &mut [&mut Basin], rules: &Rules, now: Instant) {
+    for basin in basins.iter_mut() {
+        let target = basin.demand().map_or(0.0, |demand| rules.spill(demand));
+        basin.aim_spill(target, now);
+    }
+    let displaced: f64 = basins.iter().map(|basin| basin.displaced()).sum();
+    let local: f64 = basins.iter().map(|basin| basin.displaced_here()).sum();
+    let scale = if local > 1e-6 { displaced / local } else { 1.0 };
+    let displaced = displaced.max(LEAST_DISPLACED);
+    for basin in basins.iter_mut() {
+        basin.weigh(scale, basin.planned(now));
+        let room = basin.room_for_others(rules);
+        basin.aim_room(
+            room.map_or(1.0, |rps| (rps / displaced).clamp(0.0, 1.0)),
+            now,
+        );
+    }
+}
+
+// === impl Rules ===
+
+impl Rules {
+    /// The rules of a configuration.
+    #[must_use]
+    pub fn new(config: &Failover) -> Self {
+        let start = config.spill_start.ratio();
+        Self {
+            start,
+            full: config.spill_full.ratio().max(start + 0.01),
+        }
+    }
+
+    /// The share to give away at `demand` (1 is full): linear in the utilisation that remains after it.
+    #[must_use]
+    pub fn spill(&self, demand: f64) -> f64 {
+        let span = self.full - self.start;
+        ((demand - self.start) / (span + demand)).clamp(0.0, 1.0)
+    }
+
+    /// How much of its room a region offers at `utilisation`: all below the cap, nothing from 1 on, so that an estimate
+    /// that is wrong can't overfill it.
+    fn guard(&self, utilisation: f64) -> f64 {
+        let span = (1.0 - self.full).max(0.01);
+        ((1.0 - utilisation) / span).clamp(0.0, 1.0)
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::new(&Failover::default())
+    }
+}
+
+#[cfg(test)]
+mod tests;

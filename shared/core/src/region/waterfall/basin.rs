@@ -1,0 +1,270 @@
+//! One region's part of the plan.
+
+use super::rate::Average;
+use super::{MARGIN, Rules, SPILLING};
+use crate::region::tally::Drained;
+use crate::time::Instant;
+use std::time::Duration;
+
+/// Utilisation and capacity are smoothed over this.
+const SMOOTH: Duration = Duration::from_secs(5);
+/// Rates are averaged over this.
+const RATES: Duration = Duration::from_secs(2);
+/// Reports tell of what was this long ago: the window of their rates, and the way.
+const LAG: Duration = Duration::from_millis(800);
+/// Spill grows by at most this share per second …
+const SPILL_OUT: f64 = 0.10;
+/// … and shrinks by this.
+const SPILL_BACK: f64 = 0.02;
+/// Room grows by at most this share of the displaced load per second.
+const ROOM_BACK: f64 = 0.10;
+/// Below this utilisation, rate over utilisation says nothing of capacity.
+const TELLING: f64 = 0.10;
+/// A share of refusals from which a region is called saturated.
+const SHEDDING: f64 = 0.01;
+/// Below this rate of our own requests, per second, their mix says nothing.
+const FEW: f64 = 0.5;
+
+/// What is known of a region's load at one step.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Gauge {
+    /// Evidence and operator let it take requests.
+    pub usable: bool,
+    /// Requests per second that it is able to serve, by its report or the file; with adaptive limits, what the limit gives.
+    pub capacity_rps: Option<f64>,
+    /// Requests per second that it takes from all replicas, by its report.
+    pub rps: Option<f64>,
+    /// How full it is, by its report; 1 is full.
+    pub utilization: Option<f64>,
+    /// Share of the requests that it refuses for overload, by its report.
+    pub shed: f64,
+    /// This replica's requests since the last step.
+    pub traffic: Drained,
+}
+
+/// What a region has, needs and gives. Belongs to its identity and survives a reload.
+#[derive(Debug, Clone)]
+pub struct Basin {
+    usable: bool,
+    homed: Average,
+    /// Received and sent requests, as late as the reports are: else, while load moves, the receiver's own share would be
+    /// taken for less than it is.
+    received: Late,
+    sent: Late,
+    rps: Average,
+    own: Average,
+    capacity: Average,
+    utilization: Average,
+    /// The last utilisation, unsmoothed.
+    fullness: Option<f64>,
+    /// All replicas' requests over ours.
+    scale: Average,
+    spill: f64,
+    room: f64,
+    seen: Instant,
+    aimed: Instant,
+}
+
+/// An average of the rate some time ago.
+#[derive(Debug, Clone, Copy)]
+struct Late {
+    lag: Average,
+    rate: Average,
+}
+
+// === impl Late ===
+
+impl Late {
+    const fn new() -> Self {
+        Self {
+            lag: Average::new(LAG),
+            rate: Average::new(RATES),
+        }
+    }
+
+    fn add(&mut self, value: f64, step: Duration) {
+        self.lag.add(value, step);
+        self.rate.add(self.lag.get().unwrap_or(value), step);
+    }
+
+    const fn get(&self) -> Option<f64> {
+        self.rate.get()
+    }
+}
+
+// === impl Basin ===
+
+impl Basin {
+    /// A region of which nothing is known.
+    #[must_use]
+    pub const fn new(now: Instant) -> Self {
+        Self {
+            usable: false,
+            homed: Average::new(RATES),
+            received: Late::new(),
+            sent: Late::new(),
+            rps: Average::new(RATES),
+            own: Average::new(SMOOTH),
+            capacity: Average::new(SMOOTH),
+            utilization: Average::new(SMOOTH),
+            fullness: None,
+            scale: Average::new(SMOOTH),
+            spill: 0.0,
+            room: 1.0,
+            seen: now,
+            aimed: now,
+        }
+    }
+
+    /// Takes in what is known now.
+    pub fn observe(&mut self, gauge: &Gauge, now: Instant) {
+        let step = now.since(self.seen);
+        if step.is_zero() {
+            return;
+        }
+        self.seen = now;
+        self.usable = gauge.usable;
+        let seconds = step.as_secs_f64();
+        let traffic = &gauge.traffic;
+        self.homed.add(traffic.homed as f64 / seconds, step);
+        self.received.add(traffic.received as f64 / seconds, step);
+        self.sent
+            .add((traffic.kept + traffic.received) as f64 / seconds, step);
+        // What an unusable region reports is frozen: its share of the whole is needed as long as its users are displaced.
+        if !gauge.usable {
+            return;
+        }
+        if let Some(rps) = gauge.rps {
+            self.rps.add(rps, step);
+        }
+        let sent = self.sent.get().unwrap_or(0.0);
+        if let Some(rps) = self
+            .rps
+            .get()
+            .filter(|_| gauge.rps.is_some() && sent >= FEW)
+        {
+            self.scale.add((rps / sent).max(1.0), step);
+        }
+        self.fullness = gauge.fullness();
+        if let Some(fullness) = self.fullness {
+            self.utilization.add(fullness, step);
+        }
+        if let Some(capacity) = gauge.capacity() {
+            self.capacity.add(capacity, step);
+        }
+    }
+
+    /// Share of the requests belonging here that should go elsewhere, 0 to 1.
+    #[must_use]
+    pub const fn spill(&self) -> f64 {
+        self.spill
+    }
+
+    /// Share of all displaced requests that may come here, 0 to 1.
+    #[must_use]
+    pub const fn room(&self) -> f64 {
+        self.room
+    }
+
+    /// How full the region is, smoothed; 1 is full. None: unknown, which is not zero.
+    #[must_use]
+    pub const fn utilization(&self) -> Option<f64> {
+        self.utilization.get()
+    }
+
+    /// How full its own requests would make it.
+    pub(super) fn demand(&self) -> Option<f64> {
+        let utilization = self.utilization.get().filter(|_| self.usable)?;
+        let (homed, sent) = (self.homed.get()?, self.sent.get()?);
+        if sent < FEW {
+            return Some(utilization);
+        }
+        // What is received for others is not its own; what it gives away is.
+        Some(utilization * homed / sent)
+    }
+
+    /// Requests per second of this replica that belong here and should go elsewhere.
+    pub(super) fn displaced_here(&self) -> f64 {
+        let homed = self.homed.get().unwrap_or(0.0);
+        if self.usable {
+            homed * self.spill
+        } else {
+            homed
+        }
+    }
+
+    /// The same, of all replicas.
+    pub(super) fn displaced(&self) -> f64 {
+        self.displaced_here() * self.scale.get().unwrap_or(1.0)
+    }
+
+    /// Follows what the region's own requests need, when `scale` times our received requests are received in all.
+    pub(super) fn weigh(&mut self, scale: f64, step: Duration) {
+        let Some(rps) = self.rps.get().filter(|_| self.usable) else {
+            return;
+        };
+        let received = self.received.get().unwrap_or(0.0) * scale;
+        self.own.add((rps - received).max(0.0), step);
+    }
+
+    /// Requests per second that it can take for others; none: no limit is known.
+    pub(super) fn room_for_others(&self, rules: &Rules) -> Option<f64> {
+        if !self.usable {
+            return Some(0.0);
+        }
+        let (capacity, own) = (self.capacity.get()?, self.own.get()?);
+        let room = ((rules.full - MARGIN) * capacity - own).max(0.0);
+        let spilling = (1.0 - self.spill / SPILLING).max(0.0);
+        Some(room * spilling * self.fullness.map_or(1.0, |fullness| rules.guard(fullness)))
+    }
+
+    /// Time since the last plan.
+    pub(super) const fn planned(&self, now: Instant) -> Duration {
+        now.since(self.aimed)
+    }
+
+    pub(super) fn aim_spill(&mut self, target: f64, now: Instant) {
+        let seconds = now.since(self.aimed).as_secs_f64();
+        let (least, most) = (
+            self.spill - SPILL_BACK * seconds,
+            self.spill + SPILL_OUT * seconds,
+        );
+        self.spill = target.clamp(least, most).clamp(0.0, 1.0);
+    }
+
+    /// Follows [`Self::aim_spill`] in each round.
+    pub(super) fn aim_room(&mut self, target: f64, now: Instant) {
+        let seconds = now.since(self.aimed).as_secs_f64();
+        self.aimed = now;
+        self.room = target.min(self.room + ROOM_BACK * seconds);
+        debug_assert!((0.0..=1.0).contains(&self.room) && (0.0..=1.0).contains(&self.spill));
+    }
+}
+
+// === impl Gauge ===
+
+impl Gauge {
+    /// How full the region is: what it reports, and full when it refuses requests.
+    fn fullness(&self) -> Option<f64> {
+        let shedding = (self.shed > SHEDDING).then(|| 1.0 / (1.0 - self.shed.min(0.9)));
+        let known = self.utilization.or_else(|| {
+            let capacity = self.capacity_rps.filter(|capacity| *capacity > 0.0)?;
+            Some(self.rps? / capacity)
+        });
+        match (known, shedding) {
+            (Some(known), Some(shedding)) => Some(known.max(shedding)),
+            (known, shedding) => known.or(shedding),
+        }
+    }
+
+    /// What it can serve. While it refuses, that is what it serves, whatever was configured.
+    fn capacity(&self) -> Option<f64> {
+        if self.shed > SHEDDING {
+            return Some(self.rps? * (1.0 - self.shed.min(1.0)));
+        }
+        self.capacity_rps.or_else(|| {
+            let utilization = self.utilization.filter(|u| *u >= TELLING)?;
+            Some(self.rps? / utilization)
+        })
+    }
+}
