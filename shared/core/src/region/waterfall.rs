@@ -64,11 +64,10 @@ pub fn plan(basins: &mut [&mut Basin], rules: &Rules, now: Instant) {
     let displaced = displaced.max(LEAST_DISPLACED);
     for basin in basins.iter_mut() {
         basin.weigh(scale, basin.planned(now));
-        let room = basin.room_for_others(rules);
-        basin.aim_room(
-            room.map_or(1.0, |rps| (rps / displaced).clamp(0.0, 1.0)),
-            now,
-        );
+        match basin.room_for_others(rules) {
+            Some(rps) => basin.aim_room((rps / displaced).clamp(0.0, 1.0), now),
+            None => basin.open_room(now),
+        }
     }
 }
 

@@ -207,10 +207,11 @@ impl Basin {
         self.own.add((rps - received).max(0.0), step);
     }
 
-    /// Requests per second that it can take for others; none: no limit is known.
+    /// Requests per second that it can take for others; none: no limit is known, or it takes nothing anyhow. Else a
+    /// region that has just become usable would have to earn its room first, while another one dies.
     pub(super) fn room_for_others(&self, rules: &Rules) -> Option<f64> {
         if !self.usable {
-            return Some(0.0);
+            return None;
         }
         let (capacity, own) = (self.capacity.get()?, self.own.get()?);
         let room = ((rules.full - MARGIN) * capacity - own).max(0.0);
@@ -230,6 +231,12 @@ impl Basin {
             self.spill + SPILL_OUT * seconds,
         );
         self.spill = target.clamp(least, most).clamp(0.0, 1.0);
+    }
+
+    /// In place of [`Self::aim_room`], when nothing limits it.
+    pub(super) const fn open_room(&mut self, now: Instant) {
+        self.aimed = now;
+        self.room = 1.0;
     }
 
     /// Follows [`Self::aim_spill`] in each round.
