@@ -52,7 +52,14 @@ fn play(seed: u64) -> World {
         .map(|fault| fault.until)
         .max()
         .unwrap_or_default();
+    let told = number("LB_SIM_SEED").is_some();
+    if told {
+        eprintln!("{setup:#?}\n{faults:#?}");
+    }
     let world = World::new(setup, faults).run();
+    if told {
+        eprintln!("{}", world.story());
+    }
     let (from, until) = ((over + CONVERGED).as_secs() as usize, 85);
     let (good, bad) = world.ledger.ended(from, until);
     // One of a thousand; of few requests, one.

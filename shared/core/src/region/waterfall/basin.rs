@@ -8,16 +8,20 @@ use std::time::Duration;
 
 /// Utilisation and capacity are smoothed over this.
 const SMOOTH: Duration = Duration::from_secs(5);
-/// Rates are averaged over this.
-const RATES: Duration = Duration::from_secs(2);
+/// Rates are averaged over this: long enough for a region that gets two requests a second.
+const RATES: Duration = Duration::from_secs(5);
+/// How much of the whole this replica carries is averaged over this.
+const SCALE: Duration = Duration::from_secs(30);
 /// Reports tell of what was this long ago: the window of their rates, and the way.
 const LAG: Duration = Duration::from_millis(800);
 /// Spill grows by at most this share per second …
 const SPILL_OUT: f64 = 0.10;
 /// … and shrinks by this.
 const SPILL_BACK: f64 = 0.02;
-/// Room grows by at most this share of the displaced load per second.
+/// Room grows by at most this share of the displaced load per second …
 const ROOM_BACK: f64 = 0.10;
+/// … or by this, while the region is not even so full that it would spill: the plan was too careful.
+const ROOM_PLAIN: f64 = 0.50;
 /// Below this utilisation, rate over utilisation says nothing of capacity.
 const TELLING: f64 = 0.10;
 /// A share of refusals from which a region is called saturated.
@@ -57,8 +61,8 @@ pub struct Basin {
     utilization: Average,
     /// The last utilisation, unsmoothed.
     fullness: Option<f64>,
-    /// All replicas' requests over ours.
-    scale: Average,
+    /// All replicas' requests and ours, of which the ratio is needed.
+    scale: (Average, Average),
     spill: f64,
     room: f64,
     seen: Instant,
@@ -108,7 +112,7 @@ impl Basin {
             capacity: Average::new(SMOOTH),
             utilization: Average::new(SMOOTH),
             fullness: None,
-            scale: Average::new(SMOOTH),
+            scale: (Average::new(SCALE), Average::new(SCALE)),
             spill: 0.0,
             room: 1.0,
             seen: now,
@@ -137,13 +141,11 @@ impl Basin {
         if let Some(rps) = gauge.rps {
             self.rps.add(rps, step);
         }
-        let sent = self.sent.get().unwrap_or(0.0);
-        if let Some(rps) = self
-            .rps
-            .get()
-            .filter(|_| gauge.rps.is_some() && sent >= FEW)
-        {
-            self.scale.add((rps / sent).max(1.0), step);
+        if let Some(rps) = gauge.rps {
+            // Both, or the ratio would be of different times. A region reports retries, too, so they count here.
+            let ours = (traffic.successes + traffic.failures) as f64 / seconds;
+            self.scale.0.add(rps, step);
+            self.scale.1.add(ours, step);
         }
         self.fullness = gauge.fullness();
         if let Some(fullness) = self.fullness {
@@ -195,7 +197,15 @@ impl Basin {
 
     /// The same, of all replicas.
     pub(super) fn displaced(&self) -> f64 {
-        self.displaced_here() * self.scale.get().unwrap_or(1.0)
+        self.displaced_here() * self.scale()
+    }
+
+    /// All replicas' requests to this region over ours; 1 while that is not known.
+    fn scale(&self) -> f64 {
+        match (self.scale.0.get(), self.scale.1.get()) {
+            (Some(all), Some(ours)) if ours >= FEW => (all / ours).max(1.0),
+            _ => 1.0,
+        }
     }
 
     /// Follows what the region's own requests need, when `scale` times our received requests are received in all.
@@ -233,10 +243,12 @@ impl Basin {
     }
 
     /// Follows [`Self::aim_spill`] in each round.
-    pub(super) fn aim_room(&mut self, target: f64, now: Instant) {
+    pub(super) fn aim_room(&mut self, target: f64, rules: &Rules, now: Instant) {
         let seconds = now.since(self.aimed).as_secs_f64();
         self.aimed = now;
-        self.room = target.min(self.room + ROOM_BACK * seconds);
+        let plain = self.fullness.is_none_or(|fullness| fullness < rules.start);
+        let pace = if plain { ROOM_PLAIN } else { ROOM_BACK };
+        self.room = target.min(self.room + pace * seconds);
         debug_assert!((0.0..=1.0).contains(&self.room) && (0.0..=1.0).contains(&self.spill));
     }
 }
