@@ -165,6 +165,7 @@ impl World {
                     region.flips
                 ));
             }
+            lines.push(format!("  {:?}", global.verdicts));
             for candidate in &global.candidates {
                 lines.push(format!(
                     "  {:?} {:?}",

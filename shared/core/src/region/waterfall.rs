@@ -39,7 +39,7 @@ use crate::time::Instant;
 
 /// Displaced load fills a region to this much below the point where spill is complete.
 const MARGIN: f64 = 0.03;
-/// A region that gives away this share takes nothing.
+/// A region that needs to give away this share takes nothing.
 const SPILLING: f64 = 0.10;
 /// Less displaced load than this, in requests a second, is taken for this.
 const LEAST_DISPLACED: f64 = 1.0;

@@ -24,6 +24,10 @@ const ROOM_BACK: f64 = 0.10;
 const ROOM_PLAIN: f64 = 0.50;
 /// Below this utilisation, rate over utilisation says nothing of capacity.
 const TELLING: f64 = 0.10;
+/// What closes a region to others is smoothed over this.
+const BRIM: Duration = Duration::from_secs(1);
+/// A region that refuses requests is at least so full, and as much more as it refuses.
+const REFUSING: f64 = 0.95;
 /// A share of refusals from which a region is called saturated.
 const SHEDDING: f64 = 0.01;
 /// Below this rate of our own requests, per second, their mix says nothing.
@@ -32,7 +36,7 @@ const FEW: f64 = 0.5;
 /// What is known of a region's load at one step.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Gauge {
-    /// Evidence and operator let it take requests.
+    /// It takes requests: by its evidence, or because the cap on removals retains it. Not while an operator has it out.
     pub usable: bool,
     /// Requests per second that it is able to serve, by its report or the file; with adaptive limits, what the limit gives.
     pub capacity_rps: Option<f64>,
@@ -59,10 +63,12 @@ pub struct Basin {
     own: Average,
     capacity: Average,
     utilization: Average,
-    /// The last utilisation, unsmoothed.
-    fullness: Option<f64>,
+    /// Utilisation and refusals of the last second: a burst that was refused is no lack of room.
+    fullness: Average,
     /// All replicas' requests and ours, of which the ratio is needed.
     scale: (Average, Average),
+    /// The spill that is needed, before it is damped.
+    need: f64,
     spill: f64,
     room: f64,
     seen: Instant,
@@ -111,8 +117,9 @@ impl Basin {
             own: Average::new(SMOOTH),
             capacity: Average::new(SMOOTH),
             utilization: Average::new(SMOOTH),
-            fullness: None,
+            fullness: Average::new(BRIM),
             scale: (Average::new(SCALE), Average::new(SCALE)),
+            need: 0.0,
             spill: 0.0,
             room: 1.0,
             seen: now,
@@ -147,8 +154,8 @@ impl Basin {
             self.scale.0.add(rps, step);
             self.scale.1.add(ours, step);
         }
-        self.fullness = gauge.fullness();
-        if let Some(fullness) = self.fullness {
+        if let Some(fullness) = gauge.fullness() {
+            self.fullness.add(fullness, step);
             self.utilization.add(fullness, step);
         }
         if let Some(capacity) = gauge.capacity() {
@@ -224,8 +231,15 @@ impl Basin {
         }
         let (capacity, own) = (self.capacity.get()?, self.own.get()?);
         let room = ((rules.full - MARGIN) * capacity - own).max(0.0);
-        let spilling = (1.0 - self.spill / SPILLING).max(0.0);
-        Some(room * spilling * self.fullness.map_or(1.0, |fullness| rules.guard(fullness)))
+        // Not the damped one: it lingers for half a minute after the need is gone.
+        let spilling = (1.0 - self.need / SPILLING).max(0.0);
+        Some(
+            room * spilling
+                * self
+                    .fullness
+                    .get()
+                    .map_or(1.0, |fullness| rules.guard(fullness)),
+        )
     }
 
     /// Time since the last plan.
@@ -239,6 +253,7 @@ impl Basin {
             self.spill - SPILL_BACK * seconds,
             self.spill + SPILL_OUT * seconds,
         );
+        self.need = target;
         self.spill = target.clamp(least, most).clamp(0.0, 1.0);
     }
 
@@ -246,7 +261,10 @@ impl Basin {
     pub(super) fn aim_room(&mut self, target: f64, rules: &Rules, now: Instant) {
         let seconds = now.since(self.aimed).as_secs_f64();
         self.aimed = now;
-        let plain = self.fullness.is_none_or(|fullness| fullness < rules.start);
+        let plain = self
+            .fullness
+            .get()
+            .is_none_or(|fullness| fullness < rules.start);
         let pace = if plain { ROOM_PLAIN } else { ROOM_BACK };
         self.room = target.min(self.room + pace * seconds);
         debug_assert!((0.0..=1.0).contains(&self.room) && (0.0..=1.0).contains(&self.spill));
@@ -258,7 +276,7 @@ impl Basin {
 impl Gauge {
     /// How full the region is: what it reports, and full when it refuses requests.
     fn fullness(&self) -> Option<f64> {
-        let shedding = (self.shed > SHEDDING).then(|| 1.0 / (1.0 - self.shed.min(0.9)));
+        let shedding = (self.shed > SHEDDING).then(|| REFUSING + self.shed);
         let known = self.utilization.or_else(|| {
             let capacity = self.capacity_rps.filter(|capacity| *capacity > 0.0)?;
             Some(self.rps? / capacity)
