@@ -276,7 +276,7 @@ impl Basin {
 impl Gauge {
     /// How full the region is: what it reports, and full when it refuses requests.
     fn fullness(&self) -> Option<f64> {
-        let shedding = (self.shed > SHEDDING).then(|| REFUSING + self.shed);
+        let shedding = (self.shed > SHEDDING).then_some(REFUSING + self.shed);
         let known = self.utilization.or_else(|| {
             let capacity = self.capacity_rps.filter(|capacity| *capacity > 0.0)?;
             Some(self.rps? / capacity)
