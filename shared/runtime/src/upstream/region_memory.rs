@@ -35,16 +35,9 @@ pub(super) struct Judged {
     pub(super) evidence: Evidence,
     pub(super) basin: Basin,
     pub(super) shift: LatencyShift,
-}
-
-/// What a step goes by, beside what the region's memory holds itself.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings {
-    pub(super) probes: ProbeTally,
-    /// An operator took it out of service.
-    pub(super) by_operator: bool,
-    /// Requests per second that it is able to serve, by the file.
-    pub(super) capacity_rps: Option<u32>,
+    /// What the verdict was given on.
+    traffic: Drained,
+    summary: Option<RegionSummary>,
 }
 
 // === impl RegionMemory ===
@@ -61,6 +54,8 @@ impl RegionMemory {
                 evidence: Evidence::new(Rules::new(failover), now),
                 basin: Basin::new(now),
                 shift: LatencyShift::new(now),
+                traffic: Drained::default(),
+                summary: None,
             }),
         }
     }
@@ -93,38 +88,44 @@ impl RegionMemory {
         merge(self.reports().values(), now, REPORT_FRESH)
     }
 
-    /// Steps the verdict and the measurements. Control thread only.
-    pub(super) fn step(
+    /// Steps the verdict. Control thread only.
+    pub(super) fn judge(
         &self,
-        around: &Surroundings,
+        probes: ProbeTally,
         now: Instant,
         rng: &mut impl Rng,
     ) -> Option<Transition> {
         let summary = self.summary(now);
         let traffic = self.tally.drain();
-        let signals = self.signals(around, summary.as_ref(), traffic);
+        let signals = self.signals(probes, summary.as_ref(), traffic);
         let mut judged = self.judged();
-        let transition = judged.evidence.observe(&signals, now, rng);
+        judged.traffic = traffic;
+        judged.summary = summary;
         judged.shift.observe(traffic.latency(), now);
-        let usable = judged.evidence.condition().is_usable() && !around.by_operator;
-        let reported = summary.as_ref();
+        judged.evidence.observe(&signals, now, rng)
+    }
+
+    /// Steps the measurement of its load, once it is known whether it takes requests: a region that is kept against the
+    /// evidence has limited room, too. Control thread only.
+    pub(super) fn measure(&self, usable: bool, capacity_rps: Option<u32>, now: Instant) {
+        let mut judged = self.judged();
+        let reported = judged.summary;
         let gauge = Gauge {
             usable,
             capacity_rps: reported
                 .and_then(|s| s.capacity_rps.map(|rate| rate.get()))
-                .or(around.capacity_rps.map(f64::from)),
+                .or(capacity_rps.map(f64::from)),
             rps: reported.map(|s| s.rps.get()),
             utilization: reported.and_then(|s| s.utilization.map(|load| load.get())),
             shed: reported.map_or(0.0, |s| s.shed_rate.get()),
-            traffic,
+            traffic: judged.traffic,
         };
         judged.basin.observe(&gauge, now);
-        transition
     }
 
     fn signals(
         &self,
-        around: &Surroundings,
+        probes: ProbeTally,
         summary: Option<&RegionSummary>,
         traffic: Drained,
     ) -> Signals {
@@ -135,7 +136,7 @@ impl RegionMemory {
             }),
             probes: ProbeTally {
                 passes: self.passes.swap(0, Relaxed),
-                ..around.probes
+                ..probes
             },
             traffic,
         }

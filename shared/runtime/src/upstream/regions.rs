@@ -4,7 +4,7 @@
 //! `lb_core::region` and stores the next one: each region's evidence, the cap on what goes out at one time,
 //! the plan of who takes whose load, and the shift away from what turned slow.
 
-use super::region_memory::{RegionMemory, Surroundings};
+use super::region_memory::RegionMemory;
 use super::{Health, Pool};
 use crate::clock;
 use arc_swap::ArcSwap;
@@ -117,7 +117,7 @@ impl RegionEntry {
         self.weight == 0
     }
 
-    fn surroundings(&self) -> Surroundings {
+    fn probes(&self) -> ProbeTally {
         let view = self.pool.view();
         let with = |health: Health| {
             let members = view.members.iter().filter(|m| m.weight.is_some());
@@ -125,16 +125,12 @@ impl RegionEntry {
             u32::try_from(count).unwrap_or(u32::MAX)
         };
         let (healthy, unhealthy) = (with(Health::Healthy), with(Health::Unhealthy));
-        Surroundings {
-            probes: ProbeTally {
-                probing: self.pool.spec.check.enabled,
-                replicas: healthy + unhealthy + with(Health::Unknown),
-                healthy,
-                unhealthy,
-                passes: 0,
-            },
-            by_operator: self.is_drained(),
-            capacity_rps: self.capacity_rps,
+        ProbeTally {
+            probing: self.pool.spec.check.enabled,
+            replicas: healthy + unhealthy + with(Health::Unknown),
+            healthy,
+            unhealthy,
+            passes: 0,
         }
     }
 
@@ -164,6 +160,12 @@ impl RegionEntry {
         }
     }
 
+    fn measure(&self, verdict: Verdict, now: Instant) {
+        let judged = self.memory.judged().evidence.condition().is_usable();
+        let usable = (judged || verdict != Verdict::AsJudged) && !self.is_drained();
+        self.memory.measure(usable, self.capacity_rps, now);
+    }
+
     fn candidate(&self, verdict: Verdict, now: Instant, shifts: bool) -> Candidate {
         let judged = self.memory.judged();
         let (condition, ramp) = match verdict {
@@ -171,7 +173,6 @@ impl RegionEntry {
             Verdict::AsJudged => (judged.evidence.condition(), judged.evidence.ramp(now)),
             Verdict::Retained(share) => (Condition::Healthy, share),
         };
-        let is_planned = verdict == Verdict::AsJudged;
         let view = self.pool.view();
         let measured = view
             .endpoints()
@@ -188,8 +189,7 @@ impl RegionEntry {
                 ramp,
                 shift: if shifts { judged.shift.share() } else { 1.0 },
                 spill: judged.basin.spill(),
-                // What the cap retains has no plan of its own.
-                room: if is_planned { judged.basin.room() } else { 1.0 },
+                room: judged.basin.room(),
             },
         }
     }
@@ -269,7 +269,8 @@ impl RegionSet {
             failovers: counters.failovers,
             transitions: counters.transitions,
         };
-        set.publish(now);
+        let (verdicts, fails_open) = set.limit();
+        set.publish(&verdicts, fails_open, now);
         set
     }
 
@@ -294,16 +295,30 @@ impl RegionSet {
             return;
         };
         for region in &self.regions {
-            let around = region.surroundings();
-            let transition = clock::with_rng(|rng| region.memory.step(&around, now, rng));
+            let probes = region.probes();
+            let transition = clock::with_rng(|rng| region.memory.judge(probes, now, rng));
             if let Some(transition) = transition.filter(|_| !region.is_drained()) {
                 self.announce(region, &transition);
             }
         }
         let reach: Vec<Reach> = self.regions.iter().map(RegionEntry::reach).collect();
         self.together.observe(&reach, now);
+        let (verdicts, fails_open) = self.limit();
+        for (region, verdict) in self.regions.iter().zip(&verdicts) {
+            region.measure(*verdict, now);
+        }
         self.plan(step, now);
-        self.publish(now);
+        self.publish(&verdicts, fails_open, now);
+    }
+
+    /// What all verdicts together may take out; true when no region is left and all are used.
+    fn limit(&self) -> (Vec<Verdict>, bool) {
+        let claims: Vec<Claim> = self.regions.iter().map(RegionEntry::claim).collect();
+        let most = self.failover.max_removed.ratio();
+        let mut verdicts = Vec::with_capacity(claims.len());
+        let isolated = self.together.is_isolated();
+        let fails_open = removal::limit(&claims, most, isolated, &mut verdicts);
+        (verdicts, fails_open)
     }
 
     /// Who takes whose load.
@@ -315,11 +330,7 @@ impl RegionSet {
         latency_shift::settle(&mut shifts, step);
     }
 
-    fn publish(&self, now: Instant) {
-        let claims: Vec<Claim> = self.regions.iter().map(RegionEntry::claim).collect();
-        let most = self.failover.max_removed.ratio();
-        let mut verdicts = Vec::with_capacity(claims.len());
-        let fails_open = removal::limit(&claims, most, self.together.is_isolated(), &mut verdicts);
+    fn publish(&self, verdicts: &[Verdict], fails_open: bool, now: Instant) {
         let judged = || self.regions.iter().zip(verdicts.iter().copied());
         let shifts = self.failover.latency_shift;
         let view = RegionView {
