@@ -116,8 +116,7 @@ impl Global {
         self.isolation.observe(&reach, now);
         let claims: Vec<Claim> = self.regions.iter().map(Region::claim).collect();
         let most = if self.on.removal { 0.5 } else { 1.0 };
-        let isolated = self.isolation.is_isolated();
-        let open = removal::limit(&claims, most, isolated, &mut self.verdicts);
+        let open = removal::limit(&claims, most, &mut self.verdicts);
         if open && !self.on.removal {
             self.verdicts.fill(Verdict::AsJudged);
         }

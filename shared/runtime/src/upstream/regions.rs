@@ -229,7 +229,7 @@ impl RegionsMemory {
         match isolation.observe(reach, now) {
             Some(true) => log::warn!(
                 "most regions went out of reach at one time although they reported to be well: this replica is taken to be \
-                 cut off; it keeps trying all of them and is not ready"
+                 cut off, and is not ready when none is left"
             ),
             Some(false) => log::info!("regions are in reach again"),
             None => {}
@@ -316,8 +316,7 @@ impl RegionSet {
         let claims: Vec<Claim> = self.regions.iter().map(RegionEntry::claim).collect();
         let most = self.failover.max_removed.ratio();
         let mut verdicts = Vec::with_capacity(claims.len());
-        let isolated = self.together.is_isolated();
-        let fails_open = removal::limit(&claims, most, isolated, &mut verdicts);
+        let fails_open = removal::limit(&claims, most, &mut verdicts);
         (verdicts, fails_open)
     }
 
