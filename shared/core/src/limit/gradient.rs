@@ -94,6 +94,8 @@ struct Gather {
     opened: AtomicU64,
     /// Answers to requests that started before this saw another limit.
     accept_from: AtomicU64,
+    /// How many of those came in the window.
+    stale: AtomicU64,
 }
 
 // === impl AdaptiveLimit ===
@@ -190,6 +192,7 @@ impl Gather {
         }
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         if now.as_nanos().saturating_sub(nanos) < self.accept_from.load(Relaxed) {
+            self.stale.fetch_add(1, Relaxed);
             return false;
         }
         let micros = (nanos / 1000).min(60_000_000);
@@ -221,6 +224,7 @@ impl Gather {
         Window {
             count,
             dropped: self.dropped.load(Relaxed) as f64,
+            stale: self.stale.load(Relaxed) as f64,
             mean: mean * 1e-6,
             error: (variance / count.max(1.0)).sqrt() * 1e-6,
             variance: variance * 1e-12,
@@ -232,7 +236,8 @@ impl Gather {
     /// A new window from `opened` on. An answer that comes in between may be lost or counted in the new one.
     fn restart(&self, opened: Instant) {
         self.opened.store(opened.as_nanos(), Relaxed);
-        for sum in [&self.count, &self.dropped, &self.micros, &self.squares] {
+        let sums = [&self.count, &self.dropped, &self.micros, &self.squares];
+        for sum in sums.into_iter().chain([&self.stale]) {
             sum.store(0, Relaxed);
         }
         self.peak.store(0, Relaxed);

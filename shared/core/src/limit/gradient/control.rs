@@ -22,6 +22,8 @@ const USED: f64 = 0.75;
 const FURTHER: f64 = 0.6;
 /// A relative standard error that says nothing.
 const VAGUE: f64 = 0.25;
+/// With more answers than this of the time before a cut, for each one after it, nothing can be compared yet.
+const STALE: f64 = 1.0;
 /// The latency is compared once this share is left under way.
 const ENOUGH_LESS: f64 = 0.7;
 /// Time constant of the baseline while open.
@@ -65,6 +67,8 @@ pub enum Phase {
 pub(super) struct Window {
     pub(super) count: f64,
     pub(super) dropped: f64,
+    /// Answers to requests that saw another limit.
+    pub(super) stale: f64,
     pub(super) mean: f64,
     /// Standard error of the mean.
     pub(super) error: f64,
@@ -137,6 +141,17 @@ impl Default for Rules {
             min: 2,
             max: 10_000,
         }
+    }
+}
+
+// === impl Window ===
+
+impl Window {
+    /// The peak, as far as answers bear it out: while a load rises, the number under way runs ahead of what is answered, and
+    /// would open the limit for the very queue that it is to prevent.
+    fn reached(&self) -> f64 {
+        let busy = self.count / self.age.max(1e-3) * self.mean;
+        self.peak.min(1.5 * busy + 4.0 * busy.sqrt() + 4.0)
     }
 }
 
@@ -249,6 +264,10 @@ impl Control {
     }
 
     fn limited(&mut self, window: &Window, now: Instant) -> Next {
+        if window.stale > STALE * window.count {
+            // The queue of the time before is still running out, and the first to pass it were the lucky ones.
+            return Next::Window;
+        }
         if window.error > VAGUE * window.mean && window.count < ENOUGH {
             return Next::Wait;
         }
@@ -414,7 +433,13 @@ impl Control {
         self.learned = (self.learned + window.count).min(1e9);
         self.known += window.age;
         if window.mean < FULL * self.baseline {
-            self.held = window.peak.max(self.held * (-window.age / HOLD).exp());
+            let is_young = self.known <= 1.0 + 4.0 * self.tail();
+            let peak = if is_young {
+                window.peak
+            } else {
+                window.reached()
+            };
+            self.held = peak.max(self.held * (-window.age / HOLD).exp());
         }
         let share = (1.0 - (-window.age / LEARN).exp()).max(window.count / self.learned);
         let fastest = if self.known > 1.0 {

@@ -11,7 +11,8 @@
 //! somebody who left comes back from the channel or is dropped with it, and either way goes to the next.
 //!
 //! In an overload, when the queue has not been empty for the longest wait, a newcomer may wait only a tenth of that: the
-//! newest go first then, so who isn't served soon won't be (CoDel's rule, as in *Fail at Scale*).
+//! newest go first then, so who isn't served soon won't be (CoDel's rule, as in *Fail at Scale*). Critical requests, which go
+//! before all others, keep the whole wait: a limit that is being lowered lets nobody in for a moment.
 //!
 //! # Limits
 //! While somebody waits, each newcomer takes the lock, so that it can't pass those who are before it.
@@ -103,7 +104,7 @@ impl Queue {
         let mut pending = self.lock();
         let gone: Vec<Waiter> = pending.expire(now).collect();
         let mut patience = self.max_wait();
-        if pending.is_overloaded(now) {
+        if pending.is_overloaded(now) && priority < Priority::Critical {
             patience = (patience / HASTE).max(LEAST_WAIT);
         }
         let leaves = deadline.min(now + patience);
