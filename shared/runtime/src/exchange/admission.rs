@@ -53,20 +53,28 @@ pub(super) async fn select(
     session: &mut ServerSession,
     request: &mut Request,
 ) -> Result<Option<Arc<Endpoint>>, TryEnd> {
+    let rule = request.rule.clone();
+    let Action::Pool(pool) = &rule.action else {
+        return Ok(request.select());
+    };
+    let is_first = request.tries.made == 0;
+    let mut goes_behind = is_first && pool.admission.has_waiters();
     let mut until = None;
     loop {
-        let chosen = request.select();
-        if chosen.is_some() || !request.tries.full || request.tries.made > 0 {
-            return Ok(chosen);
+        if !goes_behind {
+            let chosen = request.select();
+            if chosen.is_some() || !request.tries.full || !is_first {
+                return Ok(chosen);
+            }
         }
-        let Some(pool) = request.tries.pool.clone() else {
-            return Ok(None);
-        };
+        goes_behind = false;
         let now = request.tick();
         let until = *until.get_or_insert_with(|| pool.admission.patience(request.deadline, now));
         // Who waits for an endpoint must not keep others out of the pool.
-        request.entry = None;
-        wait(session, request, &pool, Need::Endpoint, until).await?;
+        if let Some(entry) = request.entry.take() {
+            entry.forfeit();
+        }
+        wait(session, request, pool, Need::Endpoint, until).await?;
     }
 }
 

@@ -23,7 +23,7 @@ const FURTHER: f64 = 0.6;
 /// A relative standard error that says nothing.
 const VAGUE: f64 = 0.25;
 /// With more answers than this of the time before a cut, for each one after it, nothing can be compared yet.
-const STALE: f64 = 1.0;
+const STALE: f64 = 0.25;
 /// The latency is compared once this share is left under way.
 const ENOUGH_LESS: f64 = 0.7;
 /// Time constant of the baseline while open.
@@ -33,7 +33,7 @@ const RISE: f64 = 30.0;
 /// Time constant in which a peak is forgotten.
 const HOLD: f64 = 60.0;
 /// The open limit: this many times the peak, and this many on top.
-const OPEN_FACTOR: f64 = 3.0;
+const OPEN_FACTOR: f64 = 2.0;
 const OPEN_ROOM: f64 = 32.0;
 /// The limit during a probe, and the answers that a probe needs.
 const PROBE_SHARE: f64 = 0.6;

@@ -155,7 +155,7 @@ fn slowness_without_a_queue_is_the_new_normal() {
     case.service = 0.25;
     let load = |rps: f64| rps / 400_000.0;
     let change = case.run(load(1000.0), 1.0, 0.0);
-    assert!(shed(&change) < 0.6, "{} shed at the change", shed(&change));
+    assert!(shed(&change) < 0.75, "{} shed at the change", shed(&change));
     case.run(load(1000.0), 2.0, 0.0);
     let after = case.run(load(1000.0), 5.0, 0.0);
     assert!(shed(&after) < 0.01, "{} shed after 15 s", shed(&after));

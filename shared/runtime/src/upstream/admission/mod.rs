@@ -63,7 +63,10 @@ pub struct Admission {
     is_adaptive: AtomicBool,
     /// Per endpoint.
     max_in_flight: AtomicU32,
+    /// Those who wait for a place within the limit …
     queue: waiting::Queue,
+    /// … and for an endpoint with room.
+    full: waiting::Queue,
     gauge: gauge::Gauge,
 }
 
@@ -144,6 +147,7 @@ impl Admission {
             is_adaptive: AtomicBool::new(protection.adaptive.is_some()),
             max_in_flight: AtomicU32::new(protection.max_in_flight),
             queue: waiting::Queue::new(protection.max_pending, protection.max_wait),
+            full: waiting::Queue::new(protection.max_pending, protection.max_wait),
             gauge: gauge::Gauge::new(metrics),
         })
     }
@@ -156,8 +160,9 @@ impl Admission {
         self.is_adaptive
             .store(protection.adaptive.is_some(), Relaxed);
         self.max_in_flight.store(protection.max_in_flight, Relaxed);
-        self.queue
-            .reconfigure(protection.max_pending, protection.max_wait);
+        for queue in [&self.queue, &self.full] {
+            queue.reconfigure(protection.max_pending, protection.max_wait);
+        }
     }
 
     /// Requests that may wait for their response's head at a time; none: as many as come.
@@ -257,17 +262,28 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Gives the place back because no endpoint has room. That frees no endpoint, so nobody is woken who waits for one: they
+    /// would wake each other for ever.
+    pub(crate) fn forfeit(mut self) {
+        self.permit = None;
+        self.admission.hand_over(Need::Limit);
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.permit = None;
-        self.admission.hand_over();
+        if self.permit.take().is_some() {
+            self.admission.hand_over(Need::Limit);
+            self.admission.hand_over(Need::Endpoint);
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.in_flight = None;
-        self.admission.hand_over();
+        self.admission.hand_over(Need::Endpoint);
     }
 }
 

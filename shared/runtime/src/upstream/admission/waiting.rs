@@ -5,7 +5,8 @@
 //! waiter may leave just as it is given a place. Neither may lose the place.
 //!
 //! # Choice
-//! The rules (who, how long, who next) are `lb_core::queue`. Here a waiter is the sending end of a channel for one
+//! The rules (who, how long, who next) are `lb_core::queue`; a pool has one for those who wait for the limit and one for those
+//! who wait for an endpoint, as another event helps each. Here a waiter is the sending end of a channel for one
 //! [`Entry`]. It first joins the queue and then looks again for a place; who gives a place back first lowers the count and
 //! then looks for waiters. With a full fence on both sides at least one of them sees the other. An entry that was sent to
 //! somebody who left comes back from the channel or is dropped with it, and either way goes to the next.
@@ -44,16 +45,10 @@ pub(crate) enum Need {
 /// Those who wait.
 #[derive(Debug)]
 pub(super) struct Queue {
-    pending: Mutex<Pending<Waiter>>,
+    pending: Mutex<Pending<oneshot::Sender<Entry>>>,
     /// As many as `pending` holds, to be read without the lock.
     waiting: AtomicU32,
     max_wait_nanos: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    entry: oneshot::Sender<Entry>,
-    need: Need,
 }
 
 /// Takes its ticket out of the queue when dropped.
@@ -96,13 +91,13 @@ impl Queue {
     /// Joins; gives the time at which the wait is over.
     fn join(
         &self,
-        waiter: Waiter,
+        waiter: oneshot::Sender<Entry>,
         deadline: Instant,
         priority: Priority,
         now: Instant,
     ) -> Result<(InQueue<'_>, Instant), Refused> {
         let mut pending = self.lock();
-        let gone: Vec<Waiter> = pending.expire(now).collect();
+        let gone: Vec<_> = pending.expire(now).collect();
         let mut patience = self.max_wait();
         if pending.is_overloaded(now) && priority < Priority::Critical {
             patience = (patience / HASTE).max(LEAST_WAIT);
@@ -119,12 +114,12 @@ impl Queue {
         Ok((InQueue { queue, ticket }, leaves))
     }
 
-    fn note(&self, pending: &Pending<Waiter>) {
+    fn note(&self, pending: &Pending<oneshot::Sender<Entry>>) {
         let count = u32::try_from(pending.len()).unwrap_or(u32::MAX);
         self.waiting.store(count, Ordering::Relaxed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pending<Waiter>> {
+    fn lock(&self) -> MutexGuard<'_, Pending<oneshot::Sender<Entry>>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -135,7 +130,19 @@ impl Admission {
     /// Requests that wait for a place.
     #[must_use]
     pub fn pending(&self) -> u32 {
-        self.queue.len()
+        self.queue.len() + self.full.len()
+    }
+
+    /// Whether somebody waits for an endpoint: who comes then goes behind.
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.full.is_used()
+    }
+
+    fn queue(&self, need: Need) -> &Queue {
+        match need {
+            Need::Limit => &self.queue,
+            Need::Endpoint => &self.full,
+        }
     }
 
     /// Until when somebody who begins to wait now may wait at most.
@@ -154,16 +161,14 @@ impl Admission {
     ) -> Result<Entry, Cause> {
         let (entry, entered) = oneshot::channel();
         let now = clock::now();
-        let joined = self
-            .queue
-            .join(Waiter { entry, need }, deadline, priority, now);
+        let joined = self.queue(need).join(entry, deadline, priority, now);
         let (_in_queue, leaves) = joined.map_err(|refused| match (refused, need) {
             (Refused::Deadline, _) => Cause::Deadline,
             (Refused::Full, Need::Limit) => Cause::Limit,
             (Refused::Full, Need::Endpoint) => Cause::Endpoints,
         })?;
         if has_room() {
-            self.hand_over();
+            self.hand_over(need);
         }
         match tokio::time::timeout(now.until(leaves), entered).await {
             Ok(Ok(entry)) => Ok(entry),
@@ -171,14 +176,16 @@ impl Admission {
         }
     }
 
-    /// Gives free places to those who wait. To be called after a place was given back.
-    pub(super) fn hand_over(self: &Arc<Self>) {
+    /// Gives free places to those who wait, after one was given back. Of those who wait for an endpoint one is woken, as one
+    /// endpoint has one place more; the others would only come back.
+    pub(super) fn hand_over(self: &Arc<Self>, need: Need) {
         fence(Ordering::SeqCst);
-        if !self.queue.is_used() {
+        let queue = self.queue(need);
+        if !queue.is_used() {
             return;
         }
         let now = clock::now();
-        let mut pending = self.queue.lock();
+        let mut pending = queue.lock();
         // An entry is never dropped under the lock: its drop would ask for the lock again.
         let mut spare = None;
         while let Some(priority) = pending.next_priority(now) {
@@ -189,16 +196,17 @@ impl Admission {
                 spare = Some(entry);
                 break;
             };
-            match waiter.entry.send(entry) {
-                // One place came free at an endpoint: waking more would only send them back.
-                Ok(()) if waiter.need == Need::Endpoint => break,
+            match waiter.send(entry) {
+                Ok(()) if need == Need::Endpoint => break,
                 Ok(()) => {}
                 Err(entry) => spare = Some(entry),
             }
         }
-        self.queue.note(&pending);
+        queue.note(&pending);
         drop(pending);
-        drop(spare);
+        if let Some(entry) = spare {
+            entry.forfeit();
+        }
     }
 }
 
