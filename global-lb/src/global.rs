@@ -10,7 +10,7 @@ use lb_runtime::build::{MemberSpec, PoolSpec, Site, Targets};
 use lb_runtime::clock;
 use lb_runtime::plan::{Action, Tier};
 use lb_runtime::tier::{Common, TierProgram};
-use lb_runtime::upstream::{RegionEntry, RegionRoute, RegionSet};
+use lb_runtime::upstream::{Protection, RegionEntry, RegionRoute, RegionSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,6 +103,8 @@ fn spec(region: &Region) -> PoolSpec {
             .health_check
             .clone()
             .unwrap_or_else(|| default_check(region)),
+        // The regional tier protects its pools; here a region's own refusal is the signal.
+        protection: Protection::default(),
         protocol: region.protocol,
         tls: region.tls.clone(),
         idle_timeout: region.idle_timeout.get(),

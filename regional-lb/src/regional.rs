@@ -69,6 +69,7 @@ fn spec(pool: &Pool) -> PoolSpec {
         panic_threshold: pool.panic_threshold.ratio(),
         outlier: pool.outlier.clone(),
         check: pool.health_check.clone(),
+        protection: pool.into(),
         protocol: pool.protocol,
         tls: pool.tls.clone(),
         idle_timeout: pool.idle_timeout.get(),

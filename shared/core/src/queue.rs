@@ -111,20 +111,32 @@ impl<T> Pending<T> {
 
     /// Who goes next, now that a place is free. Those whose time is over stay for [`Self::expire`].
     pub fn pop(&mut self, now: Instant) -> Option<T> {
+        let at = self.best(now)?;
+        Some(self.take(at))
+    }
+
+    /// The priority of whom [`Self::pop`] would give, to ask first whether there is a place for it.
+    #[must_use]
+    pub fn next_priority(&self, now: Instant) -> Option<Priority> {
+        let at = self.best(now)?;
+        self.waiters.get(at).map(|waiter| waiter.priority)
+    }
+
+    /// The highest priority; among equals the oldest, in an overload the newest.
+    fn best(&self, now: Instant) -> Option<usize> {
         let is_lifo = self.is_overloaded(now);
         let waiting = self
             .waiters
             .iter()
             .enumerate()
             .filter(|(_, waiter)| waiter.leaves > now);
-        // Of equals, the first maximum is the oldest and the last one the newest.
+        // Of equals, `max_by_key` gives the last one.
         let at = if is_lifo {
             waiting.max_by_key(|(_, waiter)| waiter.priority)
         } else {
             waiting.rev().max_by_key(|(_, waiter)| waiter.priority)
         };
-        let at = at.map(|(at, _)| at)?;
-        Some(self.take(at))
+        at.map(|(at, _)| at)
     }
 
     /// Takes out all whose time is over: they are to be refused.

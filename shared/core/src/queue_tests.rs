@@ -43,7 +43,9 @@ fn the_important_go_first_and_have_more_places() {
         count += 1;
     }
     assert_eq!(count, 7);
+    assert_eq!(queue.next_priority(at(1)), Some(Priority::Sheddable));
     queue.push(99, at(1), at(50), Priority::Critical).unwrap();
+    assert_eq!(queue.next_priority(at(1)), Some(Priority::Critical));
     assert_eq!(queue.pop(at(2)), Some(99));
 }
 

@@ -29,6 +29,8 @@ pub enum Reason {
     DeadlineExceeded,
     /// An upstream tier is overloaded.
     Overloaded,
+    /// The client asked more often than the route allows.
+    RateLimited,
     /// The request passed here before.
     Loop,
     /// The request is malformed or ambiguous.
@@ -52,6 +54,7 @@ impl Reason {
             Self::NoEndpoint | Self::Overloaded => 503,
             Self::ConnectFailed | Self::Reset | Self::Truncated | Self::Malformed => 502,
             Self::FirstByteTimeout | Self::IdleTimeout | Self::DeadlineExceeded => 504,
+            Self::RateLimited => 429,
             Self::Loop => 508,
             Self::BadRequest => 400,
             Self::BodyTooLarge => 413,
@@ -71,6 +74,7 @@ impl Reason {
             Self::Malformed => "UPE",
             Self::FirstByteTimeout | Self::IdleTimeout | Self::DeadlineExceeded => "UT",
             Self::Overloaded => "UO",
+            Self::RateLimited => "RL",
             Self::Loop => "LP",
             Self::BadRequest => "DPE",
             Self::BodyTooLarge => "DL",
@@ -93,6 +97,7 @@ impl Reason {
             Self::IdleTimeout => "idle_timeout",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Overloaded => "overloaded",
+            Self::RateLimited => "rate_limited",
             Self::Loop => "loop",
             Self::BadRequest => "bad_request",
             Self::BodyTooLarge => "body_too_large",
@@ -124,6 +129,7 @@ impl Reason {
             Self::IdleTimeout,
             Self::DeadlineExceeded,
             Self::Overloaded,
+            Self::RateLimited,
             Self::Loop,
             Self::BadRequest,
             Self::BodyTooLarge,

@@ -12,6 +12,7 @@ mod explain;
 pub mod lifecycle;
 pub mod listen;
 pub mod metrics;
+pub mod overload;
 pub mod plan;
 pub mod probe;
 pub mod process;

@@ -2,6 +2,7 @@
 //!
 //! A reload builds a new plan and swaps it in; a request keeps the plan that it began with.
 
+use crate::exchange::RateLimiter;
 use crate::metrics::RouteMetrics;
 use crate::upstream::{Pool, RegionRoute, RegionSet};
 use lb_core::config::model;
@@ -78,6 +79,8 @@ pub struct Rule {
     pub retry: Rules,
     /// Bounds the retries of all its requests.
     pub budget: Arc<Budget>,
+    /// Bounds the rate of each client.
+    pub(crate) rate_limit: Option<Arc<RateLimiter>>,
     /// Size of a request body.
     pub max_body: Option<u64>,
     /// Rewrites the target.

@@ -6,6 +6,7 @@ use crate::build::{self, Site};
 use crate::lifecycle::{Lifecycle, Stage};
 use crate::listen::{self, BoundListener, Caps, Counts, TlsListener};
 use crate::metrics::Metrics;
+use crate::overload::ProcessOverload;
 use crate::plan::Identity;
 use crate::reload::{self, Reload};
 use crate::report::Reporter;
@@ -61,6 +62,7 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
     let log = AccessLog::start(common.access_log, metrics.families.log_dropped.clone())
         .with_context(|| format!("access_log.path {}", common.access_log.path))?;
     let shared = Arc::new(Shared {
+        overload: ProcessOverload::new(&metrics.families),
         plan: ArcSwap::from_pointee(plan),
         metrics,
         caps: Arc::new(Caps::default()),
@@ -236,10 +238,10 @@ impl<T: TierProgram> Process<T> {
         if regions.is_some_and(|set| set.together.is_isolated() && set.view().fails_open) {
             pending.push("a way to the regions: none can be reached from here".to_owned());
         }
-        Readiness {
-            ready: pending.is_empty() && !lifecycle.is_leaving(),
-            pending,
-        }
+        let overload = &self.shared.overload;
+        let ready = pending.is_empty() && !lifecycle.is_leaving() && !overload.refuses();
+        pending.extend(overload.complaint());
+        Readiness { ready, pending }
     }
 }
 

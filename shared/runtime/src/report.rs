@@ -23,7 +23,7 @@ pub struct Reporter {
     seq: AtomicU64,
     /// When a response last carried a report, in nanoseconds.
     carried: AtomicU64,
-    /// Time in nanoseconds, requests and failures at the last report, and the rates since the one before.
+    /// Counts at the last report, and the rates since the one before.
     last: Mutex<Option<Sample>>,
 }
 
@@ -32,8 +32,16 @@ struct Sample {
     at: u64,
     requests: u64,
     failed: u64,
+    shed: u64,
+    rates: Rates,
+}
+
+/// Requests per second, and shares of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rates {
     rps: f64,
     errors: f64,
+    shed: f64,
 }
 
 // === impl Reporter ===
@@ -47,7 +55,7 @@ impl Reporter {
         if identity.tier != Tier::Regional || is_undecided(&plan) {
             return None;
         }
-        let (rps, errors) = self.rates(shared);
+        let Rates { rps, errors, shed } = self.rates(shared);
         let (total, healthy, share) = health(&plan);
         Some(RegionReport {
             region: RegionName::new(identity.region.as_deref()?).ok()?,
@@ -60,11 +68,8 @@ impl Reporter {
             capacity_rps: plan.capacity_rps.map(|rate| Rate::saturating(rate.into())),
             inflight: shared.requests.in_flight(),
             rps: Rate::saturating(rps),
-            utilization: plan
-                .capacity_rps
-                .map(|capacity| Load::saturating(rps / f64::from(capacity))),
-            // Nothing sheds yet: admission control comes with its own issue.
-            shed_rate: Fraction::saturating(0.0),
+            utilization: utilization(&plan, rps).map(Load::saturating),
+            shed_rate: Fraction::saturating(shed),
             err_rate: Fraction::saturating(errors),
             draining: shared.lifecycle.is_leaving(),
         })
@@ -83,33 +88,32 @@ impl Reporter {
         HeaderValue::try_from(self.report(shared)?.to_compact()).ok()
     }
 
-    /// Requests per second and the share of failures since the last sample, at least half a second ago.
-    fn rates(&self, shared: &Shared) -> (f64, f64) {
-        let (at, requests, failed) = (
-            clock::now().as_nanos(),
-            shared.requests.total(),
-            shared.requests.failed(),
-        );
+    /// Requests per second and the shares of failures and refusals since the last sample, at least half a second ago.
+    fn rates(&self, shared: &Shared) -> Rates {
+        let (requests, failed) = (shared.requests.total(), shared.requests.failed());
+        let (at, shed) = (clock::now().as_nanos(), shared.requests.refused());
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = Sample {
             at,
             requests,
             failed,
-            rps: 0.0,
-            errors: 0.0,
+            shed,
+            rates: Rates::default(),
         };
         let known = last.get_or_insert(fresh);
         let seconds = at.saturating_sub(known.at) as f64 / 1e9;
         if seconds >= 0.5 {
             let count = requests.saturating_sub(known.requests) as f64;
             let bad = failed.saturating_sub(known.failed) as f64;
-            *known = Sample {
+            let refused = shed.saturating_sub(known.shed) as f64;
+            let rates = Rates {
                 rps: count / seconds,
-                errors: bad / count.max(1.0),
-                ..fresh
+                errors: (bad / count.max(1.0)).min(1.0),
+                shed: (refused / count.max(1.0)).min(1.0),
             };
+            *known = Sample { rates, ..fresh };
         }
-        (known.rps, known.errors)
+        known.rates
     }
 }
 
@@ -121,6 +125,17 @@ fn is_undecided(plan: &Plan) -> bool {
         let is_known = |health| health != Health::Unknown;
         view.routable() > 0 && !members.any(|member| is_known(member.endpoint.health()))
     })
+}
+
+/// How full this replica finds its region: its fullest pool by the adaptive limit, while that limits; and the rate against the
+/// configured capacity. None: nothing is known, which is not zero.
+fn utilization(plan: &Plan, rps: f64) -> Option<f64> {
+    let configured = plan.capacity_rps.map(|capacity| rps / f64::from(capacity));
+    let limits = plan
+        .pools
+        .iter()
+        .filter_map(|pool| pool.admission.utilization());
+    limits.chain(configured).reduce(f64::max)
 }
 
 /// Endpoints, healthy endpoints, and the healthy share of the weight over all pools.

@@ -6,12 +6,14 @@ use crate::listen::Counts;
 use crate::plan::{Action, Plan, Tier};
 use crate::process::Process;
 use crate::tier::TierProgram;
-use crate::upstream::{Health, Member, Pool, RegionEntry, RegionNote, region_text};
+use crate::upstream::{
+    AdmissionSnapshot as Snapshot, Health, Member, Pool, RegionEntry, RegionNote, region_text,
+};
 use lb_core::config::model::Route;
 use lb_core::region::Candidate;
 use lb_core::status::{
-    CheckStatus, ConfigStatus, EndpointState, EndpointStatus, Lifecycle, ListenerStatus,
-    PoolStatus, RegionStatus, RouteStatus, Status, Tier as TierStatus,
+    AdmissionStatus, CheckStatus, ConfigStatus, EndpointState, EndpointStatus, Lifecycle,
+    ListenerStatus, PoolStatus, RegionStatus, RouteStatus, Status, Tier as TierStatus,
 };
 use lb_core::time::Instant;
 use std::sync::Arc;
@@ -73,7 +75,9 @@ pub(crate) fn status<T: TierProgram>(process: &Process<T>) -> Status {
         inflight: shared.requests.in_flight(),
         requests_total: shared.requests.total(),
         failures_total: shared.requests.failed(),
+        shed_total: shared.requests.refused(),
         retries_total: plan.pools.iter().map(|pool| pool.metrics.retries()).sum(),
+        overload: shared.overload.status(),
         config: process.reload.status(),
         listeners: process.listeners.iter().map(counted).collect(),
         routes: T::common(&config)
@@ -176,11 +180,28 @@ fn pool_status(pool: &Pool) -> PoolStatus {
         requests_total: view.members.iter().map(|m| m.endpoint.counts().0).sum(),
         retries_total: pool.metrics.retries(),
         retries_refused_total: pool.metrics.budget_exhausted.get(),
+        admission: admission(&pool.admission.snapshot()),
         endpoints: view
             .members
             .iter()
             .map(|member| endpoint_status(member, now))
             .collect(),
+    }
+}
+
+fn admission(known: &Snapshot) -> AdmissionStatus {
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    AdmissionStatus {
+        limit: known.limit,
+        phase: known
+            .limit
+            .map_or("off", |_| known.phase.label())
+            .to_owned(),
+        inflight: known.in_flight,
+        pending: known.pending,
+        shed_total: known.shed,
+        baseline_ms: known.baseline.map(millis),
+        latency_ms: known.latency.map(millis),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::lifecycle::Lifecycle;
 use crate::listen::{self, BoundListener, Caps};
 use crate::metrics::Metrics;
+use crate::overload::ProcessOverload;
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::upstream::Dialer;
@@ -16,12 +17,12 @@ use arc_swap::ArcSwap;
 use lb_core::config::model::Threading;
 use lb_core::time::Instant;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often an event loop shows that it turns.
-const PULSE: Duration = Duration::from_millis(500);
+const PULSE: Duration = Duration::from_millis(100);
 /// A loop that has not turned for this long is stuck.
 const PULSE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -44,6 +45,8 @@ pub struct Shared {
     pub reporter: Reporter,
     /// Whether the event loops turn.
     pub pulse: Pulse,
+    /// What this process does less.
+    pub overload: ProcessOverload,
 }
 
 /// Counts of requests; in flight is the difference, exact because a guard ends each.
@@ -52,12 +55,22 @@ pub struct Requests {
     begun: AtomicU64,
     ended: AtomicU64,
     failed: AtomicU64,
+    shed: AtomicU64,
 }
 
-/// When each event loop last turned.
+/// When each event loop last turned, and how late.
 #[derive(Debug, Default)]
 pub struct Pulse {
-    beats: Mutex<Vec<Arc<AtomicU64>>>,
+    beats: Mutex<Vec<Arc<Beat>>>,
+}
+
+/// One event loop's.
+#[derive(Debug)]
+struct Beat {
+    /// In nanoseconds since the start.
+    last: AtomicU64,
+    /// The largest lag since somebody asked, in nanoseconds.
+    lag: AtomicU64,
 }
 
 /// A request that is in flight.
@@ -94,6 +107,16 @@ impl Requests {
         self.begun.load(Relaxed).saturating_sub(ended)
     }
 
+    /// Requests refused for overload since the start.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.shed.load(Relaxed)
+    }
+
+    pub(crate) fn shed(&self) {
+        self.shed.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn fail(&self) {
         self.failed.fetch_add(1, Relaxed);
     }
@@ -105,26 +128,46 @@ impl Pulse {
     /// Whether every loop has turned within the last seconds.
     #[must_use]
     pub fn is_alive(&self, now: Instant) -> bool {
-        let beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |beat: &Arc<AtomicU64>| {
-            now.since(Instant::from_nanos(beat.load(Relaxed))) < PULSE_LIMIT
-        };
-        beats.iter().all(fresh)
+        self.lock().iter().all(|beat| beat.age(now) < PULSE_LIMIT)
     }
 
-    fn register(&self, beat: Arc<AtomicU64>) {
-        let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
-        beats.push(beat);
+    /// The largest lag of a loop since the last call. One that stands still lags by the time it does.
+    #[must_use]
+    pub fn take_lag(&self, now: Instant) -> Duration {
+        let lags = |beat: &Arc<Beat>| {
+            let noted = Duration::from_nanos(beat.lag.swap(0, Relaxed));
+            noted.max(beat.age(now).saturating_sub(PULSE))
+        };
+        self.lock().iter().map(lags).max().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Beat>>> {
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Beats for as long as the calling event loop turns.
     async fn beat(&self) {
-        let beat = Arc::new(AtomicU64::new(clock::now().as_nanos()));
-        self.register(beat.clone());
+        let beat = Arc::new(Beat {
+            last: AtomicU64::new(clock::now().as_nanos()),
+            lag: AtomicU64::new(0),
+        });
+        self.lock().push(beat.clone());
         loop {
             tokio::time::sleep(PULSE).await;
-            beat.store(clock::now().as_nanos(), Relaxed);
+            let now = clock::now();
+            let late = beat.age(now).saturating_sub(PULSE);
+            let late = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
+            beat.lag.fetch_max(late, Relaxed);
+            beat.last.store(now.as_nanos(), Relaxed);
         }
+    }
+}
+
+// === impl Beat ===
+
+impl Beat {
+    fn age(&self, now: Instant) -> Duration {
+        now.since(Instant::from_nanos(self.last.load(Relaxed)))
     }
 }
 

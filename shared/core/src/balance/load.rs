@@ -119,6 +119,22 @@ impl Load {
         }
     }
 
+    /// As [`Load::begin`], unless `limit` requests are in flight: the count never exceeds it. The circuit breaker of an
+    /// endpoint, on the count that is kept anyway.
+    #[must_use]
+    pub fn try_begin(self: &Arc<Self>, limit: u32) -> Option<InFlight> {
+        let more = |used: u32| (used < limit).then_some(used.saturating_add(1));
+        self.in_flight
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .ok()?;
+        if let Some(pool) = &self.pool {
+            pool.in_flight.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(InFlight {
+            load: Arc::clone(self),
+        })
+    }
+
     /// Takes in the latency of an answer that came `now` (the request began that much earlier): up to a peak at once, down with a time constant of
     /// 10 s. A peak that no later request confirms counts for 2 s.
     ///

@@ -111,6 +111,20 @@ impl Default for Rules {
     }
 }
 
+// === impl Phase ===
+
+impl Phase {
+    /// As in the status.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Limited => "limited",
+            Self::Probing => "probing",
+        }
+    }
+}
+
 // === impl AdaptiveLimit ===
 
 impl AdaptiveLimit {

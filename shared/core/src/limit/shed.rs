@@ -22,20 +22,9 @@
 //! H. Zhou, *Overload control for scaling WeChat microservices* (DAGOR), 2018; Netflix, prioritised load shedding.
 
 use crate::breaker::{Breaker, Full, Permit};
+pub use crate::http::tier::Priority;
 use rand::{Rng, RngExt};
 use std::sync::Arc;
-
-/// What a request is worth, as in `x-lb-priority`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    /// Refused first: prefetches, batches.
-    Sheddable,
-    /// All that says nothing.
-    #[default]
-    Default,
-    /// Refused last.
-    Critical,
-}
 
 /// A refusal for want of room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,26 +40,6 @@ pub struct Shed {
 // === impl Priority ===
 
 impl Priority {
-    /// The header's value; anything unknown is [`Priority::Default`].
-    #[must_use]
-    pub fn parse(value: &[u8]) -> Self {
-        match value {
-            b"critical" => Self::Critical,
-            b"sheddable" => Self::Sheddable,
-            _ => Self::Default,
-        }
-    }
-
-    /// The header's value and the metric's label.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Sheddable => "sheddable",
-            Self::Default => "default",
-            Self::Critical => "critical",
-        }
-    }
-
     /// The part of `limit` that this priority may fill: at least 1, as long as the limit is.
     #[must_use]
     pub fn share_of(self, limit: u32) -> u32 {
@@ -124,14 +93,6 @@ mod tests {
         assert_eq!(fill(Priority::Critical), 100);
         let shed = admit(&pool, 100, Priority::Default).unwrap_err();
         assert_eq!((shed.used, shed.limit), (100, 95));
-    }
-
-    #[test]
-    fn unknown_values_are_ordinary() {
-        assert_eq!(Priority::parse(b"CRITICAL"), Priority::Default);
-        for priority in [Priority::Sheddable, Priority::Default, Priority::Critical] {
-            assert_eq!(Priority::parse(priority.label().as_bytes()), priority);
-        }
     }
 
     proptest! {

@@ -24,9 +24,10 @@ mod region;
 
 pub use endpoint::{CheckStatus, EndpointState, EndpointStatus};
 pub use explain::{Explain, ExplainQuery, ExplainStep, HeaderField, Removed};
-pub use pool::{PoolStatus, RouteStatus};
+pub use pool::{AdmissionStatus, PoolStatus, RouteStatus};
 pub use process::{
-    ConfigFault, ConfigStatus, Lifecycle, ListenerStatus, Readiness, ReloadCounts, Status, Tier,
+    ConfigFault, ConfigStatus, Lifecycle, ListenerStatus, OverloadStatus, Readiness, ReloadCounts,
+    Status, Tier,
 };
 pub use region::{RegionState, RegionStatus};
 

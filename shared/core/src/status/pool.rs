@@ -48,6 +48,28 @@ pub struct PoolStatus {
     pub retries_total: u64,
     /// Retries refused since the start because the budget was spent.
     pub retries_refused_total: u64,
+    /// Who is let in.
+    pub admission: AdmissionStatus,
     /// The endpoints, in the order of the file.
     pub endpoints: Vec<EndpointStatus>,
+}
+
+/// Who is let in to a pool, and who is not.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AdmissionStatus {
+    /// Requests that may wait for their response's head at a time; none when the adaptive limit is off.
+    pub limit: Option<u32>,
+    /// What the limit is doing: `off`, `open` (nothing is held back), `limited`, `probing`.
+    pub phase: String,
+    /// Requests that wait for their response's head.
+    pub inflight: u32,
+    /// Requests that wait for a place.
+    pub pending: u32,
+    /// Requests refused since the start.
+    pub shed_total: u64,
+    /// Latency without a queue, in milliseconds, as far as it is known.
+    pub baseline_ms: Option<f64>,
+    /// Latency of the last answers, in milliseconds.
+    pub latency_ms: Option<f64>,
 }

@@ -36,8 +36,12 @@ pub struct Status {
     pub requests_total: u64,
     /// Answers since the start that this tier made up itself because of a fault (502, 503, 504).
     pub failures_total: u64,
+    /// Requests refused for overload since the start. They are not among the failures.
+    pub shed_total: u64,
     /// Tries after the first since the start.
     pub retries_total: u64,
+    /// What the process does less because it is overloaded itself.
+    pub overload: OverloadStatus,
     /// The configuration that serves, and the last attempt to replace it.
     pub config: ConfigStatus,
     /// Where requests come in.
@@ -48,6 +52,20 @@ pub struct Status {
     pub pools: Vec<PoolStatus>,
     /// Global tier: the regions, in the order of the file.
     pub regions: Vec<RegionStatus>,
+}
+
+/// The overload of the process itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct OverloadStatus {
+    /// `normal`, `no_keepalive` (connections are closed after their answer) or `refuse_new`.
+    pub level: String,
+    /// Largest lag of an event loop in the last second, in milliseconds.
+    pub lag_ms: f64,
+    /// Resident memory.
+    pub memory_bytes: u64,
+    /// Memory that it may take; none when no limit is known.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// A layer of the platform.

@@ -3,6 +3,7 @@
 //! Whatever outlives a configuration (endpoints, resolved names, reports, metrics) lives in the
 //! [`Site`]; a plan only refers to it, so that a reload keeps it.
 
+mod kept;
 mod pools;
 mod rules;
 
@@ -45,6 +46,7 @@ pub struct Site {
     together: Arc<RegionsMemory>,
     loads: Mutex<HashMap<String, Arc<PoolLoad>>>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
+    kept: kept::Kept,
 }
 
 /// What a tier's routes lead to.
@@ -80,6 +82,7 @@ impl Site {
             together: Arc::default(),
             loads: Mutex::default(),
             budgets: Mutex::default(),
+            kept: kept::Kept::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Site;
 use crate::clock;
 use crate::metrics::{EndpointMetrics, PoolMetrics};
-use crate::upstream::{Endpoint, EndpointKey, Health, Member, Pool, Target};
+use crate::upstream::{Endpoint, EndpointKey, Health, Member, Pool, Protection, Target};
 use lb_core::balance::{Load, Policy, Weight};
 use lb_core::config::model::{HashOn, HealthCheck, Outlier, UpstreamHttp, UpstreamTls};
 use lb_core::name::{ServerName, ZoneName};
@@ -26,6 +26,8 @@ pub struct PoolSpec {
     pub outlier: Outlier,
     /// Active checks.
     pub check: HealthCheck,
+    /// Limits of what may be under way.
+    pub protection: Protection,
     /// HTTP version.
     pub protocol: UpstreamHttp,
     /// TLS.
@@ -81,11 +83,13 @@ impl Site {
         )
         .map_err(|error| format!("pool {}: {error}", spec.name))?;
         let metrics = PoolMetrics::new(&self.metrics.families, &spec.name);
+        let admission = self.admission(&spec.name, &spec.protection);
         let members = self.members(&spec, &target);
         Ok(Arc::new(Pool::new(
             spec,
             target,
             metrics,
+            admission,
             members,
             self.changes.clone(),
             clock::now(),

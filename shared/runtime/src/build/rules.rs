@@ -38,6 +38,10 @@ pub(super) fn rule(
         timeouts: (&route.timeouts).into(),
         retry: Rules::new(&route.retry),
         budget: site.budget(route.name.as_str(), &route.retry),
+        rate_limit: route
+            .rate_limit
+            .as_ref()
+            .map(|limit| site.rate_limiter(route.name.as_str(), limit)),
         max_body,
         rewrite: PrefixRewrite::new(route).map_err(|error| fault("", &error))?,
         rewrite_host: rewrite_host.map_err(|error| fault("rewrite.host: ", &error))?,

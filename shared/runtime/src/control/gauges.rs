@@ -32,6 +32,7 @@ impl Gauges {
             let view = pool.view();
             let name = pool.spec.name.as_str();
             lookups(site, &pool.spec, now);
+            pool.admission.export();
             let in_flight = view
                 .members
                 .iter()

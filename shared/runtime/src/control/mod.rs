@@ -10,6 +10,7 @@ mod reports;
 
 use crate::build::Site;
 use crate::clock;
+use crate::overload::Watch;
 use crate::plan::Plan;
 use crate::worker::Shared;
 use std::collections::HashMap;
@@ -50,6 +51,7 @@ async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     let mut names = Tasks::default();
     let mut reports = Tasks::default();
     let mut gauges = gauges::Gauges::default();
+    let mut overload = Watch::new(&shared.plan.load().limits.overload);
     let resolver = names::resolver();
     let mut ticks = tokio::time::interval(TICK);
     let mut export = tokio::time::interval(EXPORT);
@@ -63,6 +65,9 @@ async fn run(shared: Arc<Shared>, site: Arc<Site>) {
             }
             _ = export.tick() => {
                 gauges.export(&shared, &site);
+                let (now, plan) = (clock::now(), shared.plan.load());
+                let lag = shared.pulse.take_lag(now);
+                overload.look(&plan.limits.overload, lag, &shared.overload, now);
                 continue;
             }
         }
@@ -84,6 +89,7 @@ fn refresh(plan: &Plan) {
     for pool in &plan.pools {
         pool.check_ejections(now);
         pool.refresh(now);
+        pool.admission.tick(now);
     }
     if let Some(regions) = &plan.regions {
         regions.refresh(now);

@@ -97,6 +97,9 @@ impl Request {
         let (Some(endpoint), Some(pool)) = (&self.tries.last, &self.tries.pool) else {
             return;
         };
+        if self.tries.overloaded {
+            return self.account_failure(Failure::Overloaded);
+        }
         let failure = Failure::Status(status);
         if broken {
             return self.account_failure(Failure::Malformed);
@@ -132,7 +135,14 @@ pub(super) fn record(worker: &Worker, session: &ServerSession, request: &Request
     let reason = ended.reason();
     if let Some(reason) = reason {
         worker.shared.metrics.reject(reason);
-        if reason != Reason::ClientLeft {
+        if reason == Reason::Overloaded {
+            worker.shared.requests.shed();
+        }
+        // What is refused by a limit is no failure.
+        if !matches!(
+            reason,
+            Reason::ClientLeft | Reason::Overloaded | Reason::RateLimited
+        ) {
             worker.shared.requests.fail();
             request.rule.metrics.fail();
         }
@@ -177,6 +187,9 @@ pub(super) fn unrouted(
     let took = clock::now().since(started);
     let status = status.unwrap_or_default();
     worker.shared.metrics.reject(reason);
+    if reason == Reason::Overloaded {
+        worker.shared.requests.shed();
+    }
     plan.unrouted
         .record(status, session.req_header().method.as_str(), took, took);
     if worker.shared.log.wants(status, true, took, draw) {

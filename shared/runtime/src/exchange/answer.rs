@@ -4,11 +4,16 @@
 //! response of trailers only (gRPC over HTTP/2, "Responses"), since it does not look at a body.
 
 use super::admit;
+use super::rate::RateLimiter;
 use super::request::Request;
+use super::response_head::OVERLOADED;
+use crate::clock;
 use crate::plan::{Plan, Tier};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method};
+use lb_core::limit::gcra::Limited;
+use lb_core::limit::shed;
 use lb_core::reason::Reason;
 use lb_core::route::target::RedirectPlan;
 use pingora_core::protocols::http::{HttpTask, ServerSession};
@@ -20,6 +25,11 @@ pub(super) struct Answer {
     status: u16,
     reason: Option<Reason>,
     location: Option<HeaderValue>,
+    retry_after: Option<u64>,
+    /// Tells a tier above not to ask here again.
+    tells_overload: bool,
+    /// `RateLimit-Policy` and `RateLimit`.
+    rate: Option<[HeaderValue; 2]>,
     body: String,
 }
 
@@ -43,7 +53,27 @@ impl Answer {
             status,
             reason: Some(reason),
             location: None,
+            retry_after: retry_after(reason),
+            tells_overload: reason == Reason::Overloaded && request.is_some_and(|r| r.trusted),
+            rate: None,
             body,
+        }
+    }
+
+    /// A refusal for want of room in this process, before a route is known.
+    pub(super) fn overloaded(plan: &Plan, trusted: bool) -> Self {
+        Self {
+            tells_overload: trusted,
+            ..Self::refusal(plan, Reason::Overloaded, None)
+        }
+    }
+
+    /// A refusal by the route's rate limit.
+    pub(super) fn rate_limited(request: &Request, limiter: &RateLimiter, limited: Limited) -> Self {
+        Self {
+            retry_after: Some(limited.retry_after_secs()),
+            rate: limiter.fields(limited),
+            ..Self::refusal(&request.plan, Reason::RateLimited, Some(request))
         }
     }
 
@@ -69,6 +99,9 @@ impl Answer {
             status: redirect.status(),
             reason: None,
             location,
+            retry_after: None,
+            tells_overload: false,
+            rate: None,
             body: String::new(),
         }
     }
@@ -111,6 +144,15 @@ impl Answer {
     }
 
     fn render(self, id: &HeaderValue, grpc: bool) -> Result<(ResponseHeader, String)> {
+        let tells_overload = self.tells_overload;
+        let (mut head, body) = self.render_plain(id, grpc)?;
+        if tells_overload {
+            head.insert_header(OVERLOADED, "1")?;
+        }
+        Ok((head, body))
+    }
+
+    fn render_plain(self, id: &HeaderValue, grpc: bool) -> Result<(ResponseHeader, String)> {
         if let (true, Some(reason)) = (grpc, self.reason) {
             let mut head = ResponseHeader::build(200, Some(5))?;
             head.insert_header(CONTENT_TYPE, "application/grpc")?;
@@ -128,8 +170,12 @@ impl Answer {
         if let Some(location) = self.location {
             head.insert_header(LOCATION, location)?;
         }
-        if let Some(seconds) = self.reason.and_then(Reason::retry_after) {
+        if let Some(seconds) = self.retry_after {
             head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
+        }
+        if let Some([policy, state]) = self.rate {
+            head.insert_header(HeaderName::from_static("ratelimit-policy"), policy)?;
+            head.insert_header(HeaderName::from_static("ratelimit"), state)?;
         }
         if self.status == 405 {
             head.insert_header(ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
@@ -137,6 +183,14 @@ impl Answer {
         head.insert_header(HeaderName::from_static("x-request-id"), id.clone())?;
         Ok((head, self.body))
     }
+}
+
+/// Seconds for `Retry-After`. Whom an overload turned away must not come back all at once.
+fn retry_after(reason: Reason) -> Option<u64> {
+    if reason == Reason::Overloaded {
+        return Some(clock::with_rng(shed::retry_after).into());
+    }
+    reason.retry_after().map(u64::from)
 }
 
 /// The object that failed: route, pool or region, endpoint.
@@ -166,6 +220,7 @@ fn remedy(reason: Reason) -> &'static str {
         Reason::IdleTimeout => "the response stalled",
         Reason::DeadlineExceeded => "the request's deadline passed",
         Reason::Overloaded => "overloaded; ask again later",
+        Reason::RateLimited => "more requests than the route allows; ask again later",
         Reason::Loop => "the request passed here before",
         Reason::BadRequest => "the request is malformed",
         Reason::BodyTooLarge => "the body is too large",

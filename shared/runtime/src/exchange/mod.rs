@@ -6,9 +6,11 @@
 //! channels and two tasks per request.
 
 mod account;
+mod admission;
 mod admit;
 mod answer;
 mod pump;
+mod rate;
 mod request;
 mod response_head;
 mod select;
@@ -27,6 +29,7 @@ use lb_core::retry::Failure;
 use lb_core::time::Instant;
 use pingora_core::protocols::http::ServerSession;
 use pump::TryEnd;
+pub(crate) use rate::RateLimiter;
 use request::{Admitted, Request};
 use std::time::Duration;
 
@@ -46,6 +49,17 @@ pub(crate) async fn serve(
             return turn_away(worker, session, &plan, &admitted, started, reason).await;
         }
     };
+    if worker.shared.overload.refuses() {
+        return turn_away(
+            worker,
+            session,
+            &plan,
+            &admitted,
+            started,
+            Reason::Overloaded,
+        )
+        .await;
+    }
     let head = session.req_header();
     let route = plan.table.find(
         admit::host(head),
@@ -58,6 +72,8 @@ pub(crate) async fn serve(
     };
     let mut request = Request::new(plan, rule, admitted, session.req_header(), started);
     let ended = run(worker, session, connection, &mut request).await;
+    // However long the client takes to read an answer of ours, the pool has no part in it.
+    request.entry = None;
     account::record(worker, session, &request, &ended);
     let patience = request.plan.limits.write_timeout.get();
     if ended.is_clean() && is_delivered(session, patience).await {
@@ -99,7 +115,12 @@ async fn turn_away(
     started: Instant,
     reason: Reason,
 ) -> bool {
-    let answer = Answer::refusal(plan, reason, None);
+    let answer = if reason == Reason::Overloaded {
+        worker.shared.overload.shed(admitted.priority);
+        Answer::overloaded(plan, admitted.trusted)
+    } else {
+        Answer::refusal(plan, reason, None)
+    };
     let status = answer.send(session, &admitted.id).await;
     account::unrouted(worker, plan, session, admitted, started, status, reason);
     status.is_some() && is_delivered(session, plan.limits.write_timeout.get()).await
@@ -118,6 +139,10 @@ async fn run(
     }
     if too_long(session, request) {
         return refuse(session, request, Reason::BodyTooLarge).await;
+    }
+    if let Err(answer) = rate::check(session, request) {
+        let status = answer.send(session, &request.id).await;
+        return Ended::answered(status, Some(Reason::RateLimited));
     }
     match tries::run(worker, session, connection, request).await {
         TryEnd::Complete { status, .. } => Ended::Proxied { status },

@@ -216,6 +216,9 @@ impl<'a> Pump<'a> {
                 } else {
                     self.request.rule.max_body
                 };
+                if !self.tunnel {
+                    self.request.upload_goes_on();
+                }
                 if !self.tunnel && !self.request.body.take(&piece, limit) {
                     return Some(match self.head {
                         None => TryEnd::Refused(Reason::BodyTooLarge),
@@ -337,6 +340,7 @@ impl<'a> Pump<'a> {
                 .set_read_timeout(Some(self.request.plan.limits.tunnel_idle_timeout.get()));
         }
         self.request.head_arrived();
+        self.request.leave_admission(status);
     }
 
     async fn write(&mut self, tasks: Vec<HttpTask>) -> Option<TryEnd> {

@@ -2,10 +2,10 @@
 
 use crate::clock;
 use crate::plan::{Action, Plan, Rule};
-use crate::upstream::{Endpoint, Pool, RegionMemory};
+use crate::upstream::{Endpoint, Entry, Place, Pool, RegionMemory};
 use bytes::Bytes;
 use http::HeaderValue;
-use lb_core::balance::{EndpointId, InFlight};
+use lb_core::balance::EndpointId;
 use lb_core::config::model::Location;
 use lb_core::http::tier::Priority;
 use lb_core::reason::Reason;
@@ -44,6 +44,8 @@ pub(crate) struct Request {
     pub(super) report: Option<HeaderValue>,
     pub(super) idempotent: bool,
     pub(super) body: Upload,
+    /// The place in the pool, until the response's head.
+    pub(super) entry: Option<Entry>,
     pub(super) tries: Tries,
     pub(super) times: Times,
 }
@@ -75,7 +77,11 @@ pub(super) struct Tries {
     pub(super) pool: Option<Arc<Pool>>,
     pub(super) last: Option<Arc<Endpoint>>,
     /// Counts the try as the endpoint's load, until the endpoint has done its part.
-    pub(super) in_flight: Option<InFlight>,
+    pub(super) in_flight: Option<Place>,
+    /// The last choice found every endpoint full.
+    pub(super) full: bool,
+    /// The response that goes to the client said `x-lb-overloaded`: it speaks against nobody.
+    pub(super) overloaded: bool,
     pub(super) reused: bool,
     /// How long the connection had been idle, when it was used before.
     pub(super) idle: Duration,
@@ -86,6 +92,8 @@ pub(super) struct Tries {
 pub(super) struct Times {
     /// When the last try was sent.
     pub(super) sent: Instant,
+    /// When the request's body was complete, if it had one.
+    pub(super) uploaded: Instant,
     /// Opening the last connection.
     pub(super) connect: Duration,
     /// From sending the last try to its response's head.
@@ -135,6 +143,7 @@ impl Request {
             report: None,
             idempotent: head.method.is_idempotent(),
             body: Upload::default(),
+            entry: None,
             tries: Tries::default(),
             times: Times::default(),
         }
@@ -209,6 +218,7 @@ impl Request {
         self.body.complete = true;
         if self.body.size > 0 {
             self.deadline = self.deadline.max(self.tick() + self.rule.timeouts.request);
+            self.times.uploaded = self.now;
         }
     }
 

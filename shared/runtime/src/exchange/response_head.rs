@@ -43,13 +43,17 @@ pub(super) fn judge(
     } else {
         return Ok(());
     };
+    request.sample_failure(failure);
     match request.after_failure(failure) {
         Ok(pause) => {
             request.account_failure(failure);
             Err(TryEnd::Retry(pause))
         }
         // What can't be repeated is passed on as it came.
-        Err(_) => Ok(()),
+        Err(_) => {
+            request.tries.overloaded = failure == Failure::Overloaded;
+            Ok(())
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The next endpoint for a request.
 
+use super::admission;
 use super::request::Request;
 use crate::clock;
 use crate::plan::Action;
@@ -27,8 +28,10 @@ impl Request {
     }
 
     fn select_in(&mut self, pool: Arc<Pool>) -> Option<Arc<Endpoint>> {
-        let (now, tried) = (self.now, &self.tries.endpoints);
-        let picked = clock::with_rng(|rng| pool.pick(self.hash_key, tried, now, rng));
+        let (now, key) = (self.now, self.hash_key);
+        let picked = admission::with_room(&pool, &mut self.tries, |tried| {
+            clock::with_rng(|rng| pool.pick(key, tried, now, rng))
+        });
         self.tries.pool = Some(pool);
         picked
     }

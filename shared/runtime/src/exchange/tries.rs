@@ -1,5 +1,6 @@
 //! Tries: endpoint after endpoint, until a response passes or the policy says stop.
 
+use super::admission;
 use super::pump::{Pump, TryEnd, failure_of};
 use super::request::Request;
 use super::upstream_head;
@@ -25,21 +26,29 @@ pub(super) async fn run(
     if request.trusted {
         request.report = worker.shared.reporter.due(&worker.shared, request.started);
     }
+    if let Err(end) = admission::enter(session, request).await {
+        return end;
+    }
     let mut last = TryEnd::Refused(Reason::NoEndpoint);
     loop {
-        let Some(endpoint) = request.select() else {
-            return match last {
-                TryEnd::Refused(_) if request.tries.found_no_room => {
-                    TryEnd::Refused(Reason::Overloaded)
-                }
-                last => last,
-            };
+        let endpoint = match admission::select(session, request).await {
+            Ok(Some(endpoint)) => endpoint,
+            Ok(None) => {
+                return match last {
+                    TryEnd::Refused(_) if request.tries.found_no_room => {
+                        TryEnd::Refused(Reason::Overloaded)
+                    }
+                    last => last,
+                };
+            }
+            Err(end) => return end,
         };
         let end = attempt(worker, session, connection, request, &endpoint).await;
         let pause = match end {
             TryEnd::Retry(pause) => pause,
             TryEnd::Failed(failure) => {
                 request.account_failure(failure);
+                request.sample_failure(failure);
                 match request.after_failure(failure) {
                     Ok(pause) => {
                         last = TryEnd::Failed(failure);
@@ -83,7 +92,7 @@ async fn attempt(
     request: &mut Request,
     endpoint: &Arc<Endpoint>,
 ) -> TryEnd {
-    request.tries.in_flight = Some(endpoint.load.begin());
+    request.begin_try(endpoint);
     let began = request.now;
     let upstream = connect(worker, request, endpoint).await;
     let connected = match &upstream {

@@ -126,20 +126,19 @@ fn admit(worker: &Arc<Worker>, entry: &Entry, stream: TcpStream, peer: SocketAdd
     let shared = &worker.shared;
     let plan = shared.plan.load();
     let ip = peer.ip().to_canonical();
+    let refuse = |limit: &str| {
+        let refused = &shared.metrics.families.connections_refused;
+        refused.with_label_values(&[limit]).inc();
+    };
+    if shared.overload.refuses() {
+        return refuse("overload");
+    }
     let place = match shared
         .caps
         .admit(ip, plan.trust.is_trusted(ip), &entry.counts, &plan.limits)
     {
         Ok(place) => place,
-        Err(full) => {
-            shared
-                .metrics
-                .families
-                .connections_refused
-                .with_label_values(&[full.label()])
-                .inc();
-            return;
-        }
+        Err(full) => return refuse(full.label()),
     };
     let _ = stream.set_nodelay(true);
     tokio::spawn(serve(worker.clone(), entry.clone(), stream, peer, place));

@@ -67,7 +67,9 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection, h1:
                 }
                 served = served.saturating_add(1);
                 let last = limits.keepalive_requests > 0 && served >= limits.keepalive_requests;
-                let keep = info.is_persistent() && !last && !worker.shared.lifecycle.is_leaving();
+                let stays =
+                    !worker.shared.lifecycle.is_leaving() && !worker.shared.overload.closes();
+                let keep = info.is_persistent() && !last && stays;
                 let head = std::mem::take(&mut buffer);
                 // Boxed, so that a connection that is idle does not hold the room of a request.
                 match Box::pin(request(worker, io, connection, head, keep, limits)).await {

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// How long a client may take for its preface and first settings, and for the goodbye.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a connection may be idle while this process is overloaded.
+const IDLE_IN_OVERLOAD: Duration = Duration::from_millis(500);
 /// Requests that the library refuses on one connection before it is closed.
 const MAX_REJECTED: u32 = 32;
 /// Receive window of a stream: a stream that the upstream takes slowly holds at most this.
@@ -46,7 +48,13 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection) {
     let running = Arc::new(AtomicU32::new(0));
     let mut leaving = worker.shared.lifecycle.leaving();
     let (mut left, mut rejected) = (false, 0);
+    let mut overload = worker.shared.overload.watch();
     loop {
+        let patience = if worker.shared.overload.closes() {
+            IDLE_IN_OVERLOAD
+        } else {
+            limits.h2.idle_timeout.get()
+        };
         let accepted = tokio::select! {
             accepted = H2Session::from_h2_conn(&mut h2, digest()) => accepted,
             () = leaving.reached(), if !left => {
@@ -54,7 +62,9 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection) {
                 left = true;
                 continue;
             }
-            () = pingora_timeout::sleep(limits.h2.idle_timeout.get()) => {
+            // The patience is another one now.
+            Ok(()) = overload.changed() => continue,
+            () = pingora_timeout::sleep(patience) => {
                 if running.load(Relaxed) == 0 {
                     return say_goodbye(h2).await;
                 }

@@ -47,6 +47,16 @@ families! {
     connections: IntGaugeVec("connections", "Client connections, by state.", &["state"]);
     connections_refused: IntCounterVec("connections_refused_total", "Client connections that were closed at once, by limit.", &["limit"]);
     inflight: IntGaugeVec("inflight_requests", "Requests that a pool is serving.", &["pool"]);
+    shed: IntCounterVec("shed_total", "Requests refused for want of room, by pool, priority and cause.", &["pool", "priority", "cause"]);
+    concurrency_limit: IntGaugeVec("concurrency_limit", "Requests that may wait for their response's head at a time; 0 when the adaptive limit is off.", &["pool"]);
+    concurrency_inflight: IntGaugeVec("concurrency_inflight", "Requests that wait for their response's head.", &["pool"]);
+    concurrency_limited: IntGaugeVec("concurrency_limited", "1 while the adaptive limit holds requests back.", &["pool"]);
+    pending: IntGaugeVec("pending_requests", "Requests that wait for a place in the pool.", &["pool"]);
+    rate_limited: IntCounterVec("rate_limited_total", "Requests refused by a route's rate limit.", &["route"]);
+    overload_level: IntGauge("overload_level", "What this process does less: 0 nothing, 1 keep-alive is off, 2 new work is refused.");
+    event_loop_lag: Gauge("event_loop_lag_seconds", "Largest lag of an event loop since the last look, a second ago.");
+    memory_used: Gauge("memory_used_bytes", "Resident memory of this process.");
+    memory_limit: Gauge("memory_limit_bytes", "Memory that this process may take; 0 when no limit is known.");
     upstream_duration: HistogramVec("upstream_duration_seconds", "From sending a request to an endpoint to its response's head.", &["pool"], DURATION);
     upstream_connect: HistogramVec("upstream_connect_seconds", "Opening a connection to an endpoint.", &["pool"], DURATION);
     upstream_requests: IntCounterVec("upstream_requests_total", "Tries at an endpoint, by class of their outcome.", &["pool", "server", "class"]);

@@ -26,6 +26,7 @@ pub struct RouteMetrics {
     requests: Box<[OnceLock<IntCounter>]>,
     durations: Vec<Histogram>,
     overhead: Histogram,
+    rate_limited: IntCounter,
     failures: AtomicU64,
     retries: AtomicU64,
 }
@@ -79,6 +80,7 @@ impl RouteMetrics {
                 .collect(),
             durations,
             overhead: families.overhead.with_label_values(&[route]),
+            rate_limited: families.rate_limited.with_label_values(&[route]),
             failures: AtomicU64::new(0),
             retries: AtomicU64::new(0),
         }
@@ -105,6 +107,11 @@ impl RouteMetrics {
     /// Counts a request that this process failed itself.
     pub fn fail(&self) {
         self.failures.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request that the rate limit refused.
+    pub fn limit_rate(&self) {
+        self.rate_limited.inc();
     }
 
     /// Counts a try after the first.

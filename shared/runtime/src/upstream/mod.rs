@@ -1,5 +1,6 @@
 //! What stands behind a route: endpoints, pools of them, and regions.
 
+mod admission;
 mod changes;
 mod dial;
 mod endpoint;
@@ -12,6 +13,10 @@ mod regions;
 mod table;
 mod target;
 
+pub use admission::{
+    Admission, AdmissionMetrics, Cause, Protection, Snapshot as AdmissionSnapshot,
+};
+pub(crate) use admission::{Entry, Need, Place};
 pub use changes::Changes;
 pub(crate) use dial::Dialer;
 pub use endpoint::{Endpoint, EndpointKey, Health};

@@ -4,7 +4,7 @@
 //! resolver) changes the endpoint and asks for a new view, which the control thread builds: choosing
 //! stays O(1) and free of locks, and a storm of transitions costs one rebuild.
 
-use super::{Changes, Endpoint, Health, Target};
+use super::{Admission, Changes, Endpoint, Health, Target};
 use crate::build::PoolSpec;
 use crate::metrics::PoolMetrics;
 use arc_swap::ArcSwap;
@@ -51,6 +51,8 @@ pub struct Pool {
     pub target: Target,
     /// Resolved metric handles.
     pub metrics: PoolMetrics,
+    /// Who is let in; it belongs to the pool's name.
+    pub admission: Arc<Admission>,
     view: ArcSwap<PoolView>,
     stale: AtomicBool,
     changes: Arc<Changes>,
@@ -65,6 +67,7 @@ impl Pool {
         spec: PoolSpec,
         target: Target,
         metrics: PoolMetrics,
+        admission: Arc<Admission>,
         members: Vec<Member>,
         changes: Arc<Changes>,
         now: Instant,
@@ -74,6 +77,7 @@ impl Pool {
             spec,
             target,
             metrics,
+            admission,
             view: ArcSwap::from_pointee(view),
             stale: AtomicBool::new(false),
             changes,

@@ -24,6 +24,8 @@ const FURTHER: f64 = 0.6;
 const LONGEST_WAIT: f64 = 10.0;
 /// A relative standard error that says nothing.
 const VAGUE: f64 = 0.25;
+/// With more answers than this of the time before a cut, for each one after it, nothing can be compared yet.
+const STALE: f64 = 0.25;
 /// Seconds that an unclear comparison may take.
 const PATIENCE: f64 = 1.0;
 /// Shares left under way after which latencies are compared: sooner where answers are many.
@@ -175,6 +177,10 @@ impl Control {
     }
 
     fn limited(&mut self, window: &Window, now: Instant) -> Next {
+        if window.stale > STALE * window.count {
+            // The queue of the time before is still running out, and the first to pass it were the lucky ones.
+            return Next::Window;
+        }
         if self.estimate.known().is_none() {
             self.estimate.learn(window);
         }

@@ -57,7 +57,13 @@ impl Estimate {
         self.answers = (self.answers + window.count).min(1e9);
         self.seconds += window.age;
         if window.mean < QUEUED * self.baseline() {
-            self.peak = window.peak.max(self.peak * (-window.age / HOLD).exp());
+            let is_young = self.seconds <= 1.0 + 4.0 * self.tail();
+            let peak = if is_young {
+                window.peak
+            } else {
+                window.reached()
+            };
+            self.peak = peak.max(self.peak * (-window.age / HOLD).exp());
         }
         let share = (1.0 - (-window.age / LEARN).exp()).max(window.count / self.answers);
         let fastest = if self.seconds > 1.0 {

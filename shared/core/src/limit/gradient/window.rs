@@ -16,6 +16,8 @@ const LONGEST_WINDOW: Duration = Duration::from_secs(5);
 pub(super) struct Window {
     pub(super) count: f64,
     pub(super) dropped: f64,
+    /// Answers to requests that saw another limit.
+    pub(super) stale: f64,
     pub(super) mean: f64,
     /// Standard error of the mean.
     pub(super) error: f64,
@@ -37,6 +39,19 @@ pub(super) struct Gather {
     opened: AtomicU64,
     /// Answers to requests that started before this saw another limit.
     accept_from: AtomicU64,
+    /// How many of those came in the window.
+    stale: AtomicU64,
+}
+
+// === impl Window ===
+
+impl Window {
+    /// The peak, as far as answers bear it out: while a load rises, the number under way runs ahead of what is answered, and
+    /// would open the limit for the very queue that it is to prevent.
+    pub(super) fn reached(&self) -> f64 {
+        let busy = self.count / self.age.max(1e-3) * self.mean;
+        self.peak.min(1.5 * busy + 4.0 * busy.sqrt() + 4.0)
+    }
 }
 
 // === impl Gather ===
@@ -61,6 +76,7 @@ impl Gather {
         }
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         if now.as_nanos().saturating_sub(nanos) < self.accept_from.load(Relaxed) {
+            self.stale.fetch_add(1, Relaxed);
             return false;
         }
         let micros = (nanos / 1000).min(60_000_000);
@@ -92,6 +108,7 @@ impl Gather {
         Window {
             count,
             dropped: self.dropped.load(Relaxed) as f64,
+            stale: self.stale.load(Relaxed) as f64,
             mean: mean * 1e-6,
             error: (variance / count.max(1.0)).sqrt() * 1e-6,
             variance: variance * 1e-12,
@@ -103,7 +120,8 @@ impl Gather {
     /// A new window from `opened` on. An answer that comes in between may be lost or counted in the new one.
     pub(super) fn restart(&self, opened: Instant) {
         self.opened.store(opened.as_nanos(), Relaxed);
-        for sum in [&self.count, &self.dropped, &self.micros, &self.squares] {
+        let sums = [&self.count, &self.dropped, &self.micros, &self.squares];
+        for sum in sums.into_iter().chain([&self.stale]) {
             sum.store(0, Relaxed);
         }
         self.peak.store(0, Relaxed);

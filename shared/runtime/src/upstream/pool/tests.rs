@@ -36,6 +36,7 @@ fn pool(site: &Site) -> Arc<Pool> {
             enabled: false,
             ..HealthCheck::default()
         },
+        protection: crate::upstream::Protection::default(),
         protocol: UpstreamHttp::Http1,
         tls: None,
         idle_timeout: Duration::from_secs(60),

@@ -1,0 +1,227 @@
+//! Waiting for a place: the queue of a full pool, at work.
+//!
+//! # Problem
+//! A place may become free at any moment, on any thread, also between a waiter's look and its entry into the queue; a
+//! waiter may leave just as it is given a place. Neither may lose the place.
+//!
+//! # Choice
+//! The rules (who, how long, who next) are `lb_core::queue`; a pool has one for those who wait for the limit and one for those
+//! who wait for an endpoint, as another event helps each. Here a waiter is the sending end of a channel for one
+//! [`Entry`]. It first joins the queue and then looks again for a place; who gives a place back first lowers the count and
+//! then looks for waiters. With a full fence on both sides at least one of them sees the other. An entry that was sent to
+//! somebody who left comes back from the channel or is dropped with it, and either way goes to the next.
+//!
+//! In an overload, when the queue has not been empty for the longest wait, a newcomer may wait only a tenth of that: the
+//! newest go first then, so who isn't served soon won't be (CoDel's rule, as in *Fail at Scale*). Critical requests, which go
+//! before all others, keep the whole wait: a limit that is being lowered lets nobody in for a moment.
+//!
+//! # Limits
+//! While somebody waits, each newcomer takes the lock, so that it can't pass those who are before it.
+
+use super::{Admission, Cause, Entry};
+use crate::clock;
+use lb_core::limit::shed::Priority;
+use lb_core::queue::{Pending, Refused, Ticket};
+use lb_core::time::Instant;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// In an overload the longest wait is divided by this.
+const HASTE: u32 = 10;
+/// But no wait is shorter.
+const LEAST_WAIT: Duration = Duration::from_millis(2);
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A place within the pool's limit.
+    Limit,
+    /// An endpoint with room.
+    Endpoint,
+}
+
+/// Those who wait.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pending: Mutex<Pending<oneshot::Sender<Entry>>>,
+    /// As many as `pending` holds, to be read without the lock.
+    waiting: AtomicU32,
+    max_wait_nanos: AtomicU64,
+}
+
+/// Takes its ticket out of the queue when dropped.
+#[derive(Debug)]
+struct InQueue<'a> {
+    queue: &'a Queue,
+    ticket: Ticket,
+}
+
+// === impl Queue ===
+
+impl Queue {
+    pub(super) fn new(max: u32, max_wait: Duration) -> Self {
+        Self {
+            pending: Mutex::new(Pending::new(max, max_wait)),
+            waiting: AtomicU32::new(0),
+            max_wait_nanos: AtomicU64::new(nanos(max_wait)),
+        }
+    }
+
+    pub(super) fn reconfigure(&self, max: u32, max_wait: Duration) {
+        self.lock().reconfigure(max, max_wait);
+        self.max_wait_nanos
+            .store(nanos(max_wait), Ordering::Relaxed);
+    }
+
+    /// Whether somebody waits.
+    pub(super) fn is_used(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    fn max_wait(&self) -> Duration {
+        Duration::from_nanos(self.max_wait_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Joins; gives the time at which the wait is over.
+    fn join(
+        &self,
+        waiter: oneshot::Sender<Entry>,
+        deadline: Instant,
+        priority: Priority,
+        now: Instant,
+    ) -> Result<(InQueue<'_>, Instant), Refused> {
+        let mut pending = self.lock();
+        let gone: Vec<_> = pending.expire(now).collect();
+        let mut patience = self.max_wait();
+        if pending.is_overloaded(now) && priority < Priority::Critical {
+            patience = (patience / HASTE).max(LEAST_WAIT);
+        }
+        let leaves = deadline.min(now + patience);
+        let ticket = pending.push(waiter, now, leaves, priority);
+        self.note(&pending);
+        drop(pending);
+        // Wakes them, and they find nothing.
+        drop(gone);
+        fence(Ordering::SeqCst);
+        let ticket = ticket?;
+        let queue = self;
+        Ok((InQueue { queue, ticket }, leaves))
+    }
+
+    fn note(&self, pending: &Pending<oneshot::Sender<Entry>>) {
+        let count = u32::try_from(pending.len()).unwrap_or(u32::MAX);
+        self.waiting.store(count, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending<oneshot::Sender<Entry>>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Admission ===
+
+impl Admission {
+    /// Requests that wait for a place.
+    #[must_use]
+    pub fn pending(&self) -> u32 {
+        self.queue.len() + self.full.len()
+    }
+
+    /// Whether somebody waits for an endpoint: who comes then goes behind.
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.full.is_used()
+    }
+
+    fn queue(&self, need: Need) -> &Queue {
+        match need {
+            Need::Limit => &self.queue,
+            Need::Endpoint => &self.full,
+        }
+    }
+
+    /// Until when somebody who begins to wait now may wait at most.
+    pub(crate) fn patience(&self, deadline: Instant, now: Instant) -> Instant {
+        deadline.min(now + self.queue.max_wait())
+    }
+
+    /// Waits for a place. `has_room` is asked once more when the request is in the queue: what came free before that woke
+    /// nobody. Cancel-safe: who stops waiting leaves the queue, and gives back what it was given meanwhile.
+    pub(crate) async fn wait(
+        self: &Arc<Self>,
+        priority: Priority,
+        need: Need,
+        deadline: Instant,
+        has_room: impl FnOnce() -> bool,
+    ) -> Result<Entry, Cause> {
+        let (entry, entered) = oneshot::channel();
+        let now = clock::now();
+        let joined = self.queue(need).join(entry, deadline, priority, now);
+        let (_in_queue, leaves) = joined.map_err(|refused| match (refused, need) {
+            (Refused::Deadline, _) => Cause::Deadline,
+            (Refused::Full, Need::Limit) => Cause::Limit,
+            (Refused::Full, Need::Endpoint) => Cause::Endpoints,
+        })?;
+        if has_room() {
+            self.hand_over(need);
+        }
+        match tokio::time::timeout(now.until(leaves), entered).await {
+            Ok(Ok(entry)) => Ok(entry),
+            _ => Err(Cause::Wait),
+        }
+    }
+
+    /// Gives free places to those who wait, after one was given back. Of those who wait for an endpoint one is woken, as one
+    /// endpoint has one place more; the others would only come back.
+    pub(super) fn hand_over(self: &Arc<Self>, need: Need) {
+        fence(Ordering::SeqCst);
+        let queue = self.queue(need);
+        if !queue.is_used() {
+            return;
+        }
+        let now = clock::now();
+        let mut pending = queue.lock();
+        // An entry is never dropped under the lock: its drop would ask for the lock again.
+        let mut spare = None;
+        while let Some(priority) = pending.next_priority(now) {
+            let Some(entry) = spare.take().or_else(|| self.take(priority)) else {
+                break;
+            };
+            let Some(waiter) = pending.pop(now) else {
+                spare = Some(entry);
+                break;
+            };
+            match waiter.send(entry) {
+                Ok(()) if need == Need::Endpoint => break,
+                Ok(()) => {}
+                Err(entry) => spare = Some(entry),
+            }
+        }
+        queue.note(&pending);
+        drop(pending);
+        if let Some(entry) = spare {
+            entry.forfeit();
+        }
+    }
+}
+
+// === impl InQueue ===
+
+impl Drop for InQueue<'_> {
+    fn drop(&mut self) {
+        let mut pending = self.queue.lock();
+        let gone = pending.cancel(self.ticket);
+        self.queue.note(&pending);
+        drop(pending);
+        drop(gone);
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,7 @@
+//! More than there is room for: what is let in is served well, the rest is refused at once, and it ends when the load does.
+
+mod global;
+mod places;
+mod process;
+mod rate;
+mod storm;
