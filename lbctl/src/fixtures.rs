@@ -66,6 +66,10 @@ fn base() -> Status {
         connections: 120,
         inflight: 7,
         requests_total: 1_204_331,
+        overload: OverloadStatus {
+            level: "normal".to_owned(),
+            ..OverloadStatus::default()
+        },
         config: ConfigStatus {
             file: "/etc/strata/lb.yaml".to_owned(),
             hash: "1a2b3c4d5e6f".to_owned(),
@@ -112,6 +116,15 @@ pub(crate) fn regional() -> Status {
             inflight: 3,
             requests_total: 1_204_331,
             retries_total: 31,
+            admission: AdmissionStatus {
+                limit: Some(18),
+                phase: "limited".to_owned(),
+                inflight: 17,
+                pending: 4,
+                shed_total: 209,
+                baseline_ms: Some(4.1),
+                latency_ms: Some(5.3),
+            },
             endpoints: vec![healthy("web-1", 8080), ejected(), unhealthy()],
             ..PoolStatus::default()
         }],

@@ -6,7 +6,7 @@ use crate::output::View;
 use crate::present::{self, Answered};
 use crate::table::{Cell, Column, Table, Tone, number, text};
 use crate::words;
-use lb_core::status::{EndpointStatus, PoolStatus};
+use lb_core::status::{AdmissionStatus, EndpointStatus, PoolStatus};
 
 /// Shows the pools of all replicas.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
@@ -46,7 +46,10 @@ fn table(pools: &[PoolStatus]) -> Table {
         text("POLICY"),
         text("PROTOCOL"),
         number("INFLIGHT"),
+        number("LIMIT"),
+        number("WAITING").wide(),
         number("REQUESTS"),
+        number("SHED"),
         number("RETRIED"),
         number("REFUSED RETRIES").wide(),
     ]);
@@ -64,12 +67,24 @@ fn table(pools: &[PoolStatus]) -> Table {
             (&pool.policy).into(),
             format!("{}{tls}", pool.protocol).into(),
             pool.inflight.to_string().into(),
+            limit(&pool.admission),
+            pool.admission.pending.to_string().into(),
             pool.requests_total.to_string().into(),
+            words::faults(pool.admission.shed_total),
             words::faults(pool.retries_total),
             words::faults(pool.retries_refused_total),
         ]);
     }
     table
+}
+
+/// The adaptive limit while it holds requests back: the open one says nothing.
+fn limit(admission: &AdmissionStatus) -> Cell {
+    match (admission.limit, admission.phase.as_str()) {
+        (Some(_), "open") => "open".into(),
+        (Some(limit), _) => Cell::new(format!("{} of {limit}", admission.inflight), Tone::Warn),
+        (None, _) => "-".into(),
+    }
 }
 
 /// Columns of endpoints: servers of a pool, or regional replicas of a region.

@@ -20,6 +20,7 @@ fn draw(answers: &[Answered<Status>], view: View) -> String {
     let mut drawn = replicas(answers).draw(view);
     if let [(_, only)] = answers {
         drawn += &config(&only.config, view.colour);
+        drawn += &overload(only, view.colour);
         drawn += &section(&listeners(only), view);
         drawn += &section(&routes(only), view);
     }
@@ -92,6 +93,21 @@ fn config(config: &ConfigStatus, colour: bool) -> String {
         let _ = writeln!(told, "  {mark} {}", clean(deferred));
     }
     told
+}
+
+/// What the process does less; nothing while it does all.
+fn overload(status: &Status, colour: bool) -> String {
+    let pressing = &status.overload;
+    if matches!(pressing.level.as_str(), "" | "normal") {
+        return String::new();
+    }
+    let told = format!(
+        "▲ overload: {} (event loops lag {:.0} ms, memory {} MiB)",
+        clean(&pressing.level),
+        pressing.lag_ms,
+        pressing.memory_bytes >> 20
+    );
+    format!("\n{}\n", paint(&told, Tone::Bad, colour))
 }
 
 fn listeners(status: &Status) -> Table {

@@ -12,12 +12,13 @@ use strata_tests::process::Launch;
 use strata_tests::tools;
 
 /// Files that a test here runs.
-const RUN: [&str; 11] = [
+const RUN: [&str; 12] = [
     "examples/dns-servers.yaml",
     "examples/geo.yaml",
     "examples/grpc.yaml",
     "examples/header-routing.yaml",
     "examples/multi-region-weighted.yaml",
+    "examples/overload.yaml",
     "examples/redirects.yaml",
     "examples/sticky-hash.yaml",
     "examples/tls-sni.yaml",

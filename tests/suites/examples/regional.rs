@@ -231,3 +231,20 @@ async fn upgrades_and_pages_reach_their_pools() -> Result<()> {
     ensure!(metrics.contains(r#"route="chat""#), "{metrics}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_client_of_the_api_is_limited_and_others_are_not() -> Result<()> {
+    let stage = run("examples/overload.yaml", |_| Ok(())).await?;
+    let key = [("x-api-key", "one")];
+    for number in 0..6 {
+        let answer = stage.get("any.example", "/api/x", &key).await?;
+        let is_limited = answer.status == 429 && !answer.header("retry-after").is_empty();
+        ensure!(is_limited == (number == 5), "{number}: {answer:?}");
+    }
+    let other = [("x-api-key", "two")];
+    for (path, fields) in [("/api/x", &other), ("/other", &key)] {
+        let answer = stage.get("any.example", path, fields).await?;
+        ensure!(answer.status == 200, "{path}: {answer:?}");
+    }
+    Ok(())
+}

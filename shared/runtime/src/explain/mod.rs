@@ -12,6 +12,7 @@ use crate::status::state_of;
 use crate::upstream::{Member, Pool};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use lb_core::balance::hash::stable_hash;
+use lb_core::http::tier::{PRIORITY, Priority};
 use lb_core::route::Verdict;
 use lb_core::status::{Explain, ExplainQuery, ExplainStep, Removed};
 use std::net::IpAddr;
@@ -47,7 +48,12 @@ pub(crate) fn explain(plan: &Plan, query: &ExplainQuery) -> Result<Explain, Stri
         }
         Action::Pool(pool) => {
             answer.pool = Some(pool.spec.name.clone());
+            let is_let_in = admit(pool, &subject, &mut answer);
             endpoint(pool, &subject, &mut answer);
+            if !is_let_in {
+                let full = format!("503: pool {} is full; after a short wait, ", pool.spec.name);
+                answer.decision.insert_str(0, &full);
+            }
         }
         Action::Regions(regions) => {
             if let Some(pool) = region::region(plan, regions, &subject, &mut answer) {
@@ -85,6 +91,38 @@ fn route<'a>(plan: &'a Plan, subject: &Subject, answer: &mut Explain) -> Option<
         kept: chosen.iter().map(|verdict| name(verdict.route)).collect(),
     });
     plan.rules.get(chosen?.route)
+}
+
+/// The admission step: whether the request would be let in to the pool now, without a wait.
+fn admit(pool: &Pool, subject: &Subject, answer: &mut Explain) -> bool {
+    let known = pool.admission.snapshot();
+    let Some(limit) = known.limit else {
+        return true;
+    };
+    let field = subject.headers.get(&PRIORITY);
+    let priority = field.and_then(Priority::parse).unwrap_or_default();
+    let what = format!(
+        "{} of {} under way, {} waiting ({})",
+        known.in_flight,
+        limit,
+        known.pending,
+        known.phase.label()
+    );
+    let is_let_in = pool.admission.has_room(priority);
+    let (mut kept, mut removed) = (Vec::new(), Vec::new());
+    if is_let_in {
+        kept.push(what);
+    } else {
+        let share = priority.share_of(limit);
+        let why = format!("{} requests may fill {share} places", priority.as_str());
+        removed.push(Removed { what, why });
+    }
+    answer.steps.push(ExplainStep {
+        step: "find room in the pool".to_owned(),
+        kept,
+        removed,
+    });
+    is_let_in
 }
 
 /// The endpoint steps: health, then the policy.

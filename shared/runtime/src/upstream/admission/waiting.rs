@@ -163,9 +163,9 @@ impl Admission {
         let now = clock::now();
         let joined = self.queue(need).join(entry, deadline, priority, now);
         let (_in_queue, leaves) = joined.map_err(|refused| match (refused, need) {
-            (Refused::Deadline, _) => Cause::Deadline,
-            (Refused::Full, Need::Limit) => Cause::Limit,
-            (Refused::Full, Need::Endpoint) => Cause::Endpoints,
+            (Refused::Deadline, _) if deadline <= now => Cause::Deadline,
+            (_, Need::Limit) => Cause::Limit,
+            (_, Need::Endpoint) => Cause::Endpoints,
         })?;
         if has_room() {
             self.hand_over(need);
