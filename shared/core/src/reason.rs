@@ -39,6 +39,8 @@ pub enum Reason {
     ClientTimeout,
     /// The client left.
     ClientLeft,
+    /// A drill asked for it.
+    FaultInjected,
 }
 
 // === impl Reason ===
@@ -56,6 +58,7 @@ impl Reason {
             Self::BadRequest => 400,
             Self::BodyTooLarge => 413,
             Self::ClientTimeout => 408,
+            Self::FaultInjected => 503,
             Self::ClientLeft => return None,
         })
     }
@@ -76,6 +79,7 @@ impl Reason {
             Self::BodyTooLarge => "DL",
             Self::ClientTimeout => "DT",
             Self::ClientLeft => "DC",
+            Self::FaultInjected => "FI",
         }
     }
 
@@ -98,6 +102,7 @@ impl Reason {
             Self::BodyTooLarge => "body_too_large",
             Self::ClientTimeout => "client_timeout",
             Self::ClientLeft => "client_left",
+            Self::FaultInjected => "fault_injected",
         }
     }
 
@@ -129,6 +134,7 @@ impl Reason {
             Self::BodyTooLarge,
             Self::ClientTimeout,
             Self::ClientLeft,
+            Self::FaultInjected,
         ]
     }
 

@@ -4,6 +4,8 @@
 //! only nothing is sent and nothing is counted. Policies that draw lots may choose another endpoint next
 //! time, which the answer says.
 
+mod weigh;
+
 use crate::clock;
 use crate::plan::{Action, Plan, Rule};
 use crate::status::state_of;
@@ -176,6 +178,8 @@ fn endpoint(pool: &Pool, subject: &Subject, answer: &mut Explain) {
         kept,
         removed,
     });
+    answer.steps.extend(weigh::weigh(&view, now));
+    answer.steps.extend(weigh::prefer_zone(pool, &view));
     let key = pool.spec.policy.needs_key().then(|| subject.hash(pool));
     let picked = clock::with_rng(|rng| pool.pick(key, &[], now, rng));
     let policy = pool.spec.policy.name();

@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 
 /// How often everything is looked at. A change of an endpoint wakes the thread without waiting for it.
 const TICK: Duration = Duration::from_millis(50);
-/// How often gauges are brought up to date.
+/// How often endpoints are compared with their peers, and gauges brought up to date.
 const EXPORT: Duration = Duration::from_secs(1);
 
 /// Tasks by what they are for. A task ends when its purpose does.
@@ -62,6 +62,9 @@ async fn run(shared: Arc<Shared>, site: Arc<Site>) {
                 continue;
             }
             _ = export.tick() => {
+                let plan = shared.plan.load();
+                let now = clock::now();
+                plan.pools.iter().for_each(|pool| pool.judge(now));
                 gauges.export(&shared, &site);
                 continue;
             }

@@ -6,6 +6,7 @@ use crate::access_log::Line;
 use crate::clock;
 use crate::plan::Plan;
 use crate::worker::Worker;
+use lb_core::outlier::is_failed_status;
 use lb_core::reason::Reason;
 use lb_core::retry::Failure;
 use lb_core::time::Instant;
@@ -81,11 +82,17 @@ impl Request {
             Failure::Status(status) => endpoint.metrics.response(status),
             _ => endpoint.metrics.failure(),
         }
-        if failure.is_gateway_error() {
+        let failed = match failure {
+            Failure::Status(status) => is_failed_status(status),
+            other => other.is_gateway_error(),
+        };
+        if failed {
+            // Also a 500 that came fast: it would make its endpoint look like the best one.
             endpoint.load.penalize(now);
-            if endpoint.errors.record(true) {
-                pool.convict(endpoint, now);
-            }
+            endpoint.note_outcome(true, now);
+        }
+        if failure.is_gateway_error() && endpoint.errors.record(true) {
+            pool.convict(endpoint, now);
         }
     }
 
@@ -104,6 +111,13 @@ impl Request {
         endpoint.count(false);
         endpoint.metrics.response(status);
         let _ = endpoint.errors.record(false);
+        let now = self.now;
+        if is_failed_status(status) {
+            endpoint.load.penalize(now);
+            endpoint.note_outcome(true, now);
+            return;
+        }
+        endpoint.note_outcome(false, now);
         let head_at = self.times.sent + self.times.first_byte;
         endpoint.load.observe(self.times.first_byte, head_at);
         pool.metrics

@@ -8,10 +8,13 @@
 mod account;
 mod admit;
 mod answer;
+mod fault;
+mod mirror;
 mod pump;
 mod request;
 mod response_head;
 mod select;
+mod sticky;
 mod tries;
 mod upstream_head;
 
@@ -58,6 +61,7 @@ pub(crate) async fn serve(
     };
     let mut request = Request::new(plan, rule, admitted, session.req_header(), started);
     let ended = run(worker, session, connection, &mut request).await;
+    mirror::send(worker, &mut request);
     account::record(worker, session, &request, &ended);
     let patience = request.plan.limits.write_timeout.get();
     if ended.is_clean() && is_delivered(session, patience).await {
@@ -118,6 +122,13 @@ async fn run(
     }
     if too_long(session, request) {
         return refuse(session, request, Reason::BodyTooLarge).await;
+    }
+    if request.rule.fault.is_some()
+        && let Some(status) = fault::disturb(session.req_header(), request).await
+    {
+        let answer = Answer::injected(&request.plan, status, request);
+        let sent = answer.send(session, &request.id).await;
+        return Ended::answered(sent, Some(Reason::FaultInjected));
     }
     match tries::run(worker, session, connection, request).await {
         TryEnd::Complete { status, .. } => Ended::Proxied { status },

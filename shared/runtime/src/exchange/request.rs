@@ -1,5 +1,7 @@
 //! One request on its way: what is known of it, and what happened so far.
 
+use super::mirror::Copy;
+use super::sticky::Pinned;
 use crate::clock;
 use crate::plan::{Action, Plan, Rule};
 use crate::upstream::{Endpoint, Pool};
@@ -37,6 +39,10 @@ pub(crate) struct Request {
     pub(super) location: Option<Location>,
     pub(super) hash_key: Option<u64>,
     pub(super) is_upgrade: bool,
+    /// What its cookie says, in a pool that has one.
+    pub(super) pinned: Option<Pinned>,
+    /// The copy for another pool.
+    pub(super) copy: Option<Copy>,
     /// The region report that goes with the response, when one is due.
     pub(super) report: Option<HeaderValue>,
     pub(super) idempotent: bool,
@@ -124,6 +130,8 @@ impl Request {
             location: admitted.location,
             hash_key: None,
             is_upgrade: false,
+            pinned: None,
+            copy: None,
             report: None,
             idempotent: head.method.is_idempotent(),
             body: Upload::default(),
@@ -243,6 +251,11 @@ impl Upload {
     /// What was taken so far, to be sent again.
     pub(super) fn kept(&self) -> &[Bytes] {
         &self.kept
+    }
+
+    /// The body, when all of it came and was kept.
+    pub(super) fn whole(&self) -> Option<&[Bytes]> {
+        (self.complete && !self.lost).then_some(&*self.kept)
     }
 
     /// Bytes taken.

@@ -26,7 +26,9 @@ impl Request {
 
     fn select_in(&mut self, pool: Arc<Pool>) -> Option<Arc<Endpoint>> {
         let (now, tried) = (self.now, &self.tries.endpoints);
-        let picked = clock::with_rng(|rng| pool.pick(self.hash_key, tried, now, rng));
+        let picked = self
+            .pinned_in(&pool)
+            .or_else(|| clock::with_rng(|rng| pool.pick(self.hash_key, tried, now, rng)));
         self.tries.pool = Some(pool);
         picked
     }
@@ -91,7 +93,7 @@ impl Request {
 }
 
 /// The value of the cookie `name`.
-fn cookie<'a>(head: &'a RequestHeader, name: &str) -> Option<&'a str> {
+pub(super) fn cookie<'a>(head: &'a RequestHeader, name: &str) -> Option<&'a str> {
     head.headers
         .get_all(http::header::COOKIE)
         .iter()

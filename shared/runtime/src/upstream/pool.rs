@@ -4,17 +4,20 @@
 //! resolver) changes the endpoint and asks for a new view, which the control thread builds: choosing
 //! stays O(1) and free of locks, and a storm of transitions costs one rebuild.
 
-use super::{Changes, Endpoint, Health, Target};
+use super::spread::{Part, Spread};
+use super::standing::ramp;
+use super::{Changes, Endpoint, Health, Sticky, Target, zones};
 use crate::build::PoolSpec;
 use crate::metrics::PoolMetrics;
 use arc_swap::ArcSwap;
-use lb_core::balance::{Balancer, Candidate, EndpointId, Weight, hash::stable_hash};
-use lb_core::outlier::may_eject;
+use lb_core::balance::{EndpointId, Weight};
+use lb_core::config::model::SlowStart;
 use lb_core::time::Instant;
 use rand::Rng;
 use rand::seq::IteratorRandom;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +29,8 @@ pub struct Member {
     pub endpoint: Arc<Endpoint>,
     /// Its weight; `None` is drained.
     pub weight: Option<Weight>,
+    /// How its share grows after a return.
+    pub slow_start: SlowStart,
 }
 
 /// What the data path sees of a pool.
@@ -37,10 +42,33 @@ pub struct PoolView {
     pub panic: bool,
     /// Routable share of the weight, 0.0 to 1.0.
     pub healthy_share: f64,
-    built: Instant,
-    routable: Vec<Arc<Endpoint>>,
-    balancer: Balancer,
+    pub(super) built: Instant,
+    /// When the next view is due without any change.
+    pub(super) rebuild_at: Option<Instant>,
+    panic_state: Panic,
+    /// What requests choose from first.
+    spread: Spread,
+    /// All that is routable, when `spread` is only what is near.
+    beyond: Option<Spread>,
 }
+
+/// Whether health is ignored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Panic {
+    Off,
+    On,
+    /// Enough is routable again; off at this time, or sooner when more is.
+    Leaving(Instant),
+}
+
+/// How often a view is built while a share grows.
+const STEP: Duration = Duration::from_millis(500);
+/// The same for hash policies, whose tables cost more.
+const STEP_HASHED: Duration = Duration::from_secs(1);
+/// Routable share that ends a panic at once.
+const ENOUGH: f64 = 0.66;
+/// How long a panic goes on when less than that is routable, and yet enough.
+const LINGER: Duration = Duration::from_secs(3);
 
 /// A pool of one configuration generation.
 #[derive(Debug)]
@@ -51,6 +79,8 @@ pub struct Pool {
     pub target: Target,
     /// Resolved metric handles.
     pub metrics: PoolMetrics,
+    /// The cookie that keeps users on a server.
+    pub sticky: Option<Sticky>,
     view: ArcSwap<PoolView>,
     stale: AtomicBool,
     changes: Arc<Changes>,
@@ -65,15 +95,17 @@ impl Pool {
         spec: PoolSpec,
         target: Target,
         metrics: PoolMetrics,
+        sticky: Option<Sticky>,
         members: Vec<Member>,
         changes: Arc<Changes>,
         now: Instant,
     ) -> Self {
-        let view = PoolView::new(&spec, members, now);
+        let view = PoolView::new(&spec, members, None, now);
         let pool = Self {
             spec,
             target,
             metrics,
+            sticky,
             view: ArcSwap::from_pointee(view),
             stale: AtomicBool::new(false),
             changes,
@@ -104,9 +136,23 @@ impl Pool {
 
     /// Changes the members. Control thread only.
     pub fn replace(&self, members: Vec<Member>, now: Instant) {
-        self.view
-            .store(Arc::new(PoolView::new(&self.spec, members, now)));
+        let before = self.view.load();
+        if self.spec.fails_open() && !members.iter().any(|member| member.is_routable(now)) {
+            members.iter().for_each(|m| m.endpoint.pardon(now));
+        }
+        let view = PoolView::new(&self.spec, members, Some(&before), now);
+        if before.healthy_share == 0.0 && view.healthy_share > 0.0 {
+            // The outage ends. Whoever is probed first would look so much better than the others, whose failures
+            // are still held against them, that it got everything.
+            view.members.iter().for_each(|m| m.endpoint.load.forgive());
+        }
+        self.view.store(Arc::new(view));
         self.export();
+    }
+
+    /// Has a new view built at the next look, without waking the control thread: for itself.
+    pub(super) fn mark_due(&self) {
+        self.stale.store(true, Relaxed);
     }
 
     /// Chooses an endpoint that is not among `tried`.
@@ -118,8 +164,17 @@ impl Pool {
         rng: &mut impl Rng,
     ) -> Option<Arc<Endpoint>> {
         let view = self.view.load();
-        let index = view.balancer.pick(key, tried, now, rng)?;
-        view.routable.get(index).cloned()
+        view.pick(key, tried, now, rng).cloned()
+    }
+
+    /// The endpoint that a cookie names, when it takes requests and is not among `tried`.
+    #[must_use]
+    pub fn named(&self, server: &str, tried: &[EndpointId]) -> Option<Arc<Endpoint>> {
+        let view = self.view.load();
+        let is_it = |endpoint: &&Arc<Endpoint>| {
+            endpoint.key.server.as_str() == server && !tried.contains(&endpoint.id)
+        };
+        view.endpoints().iter().find(is_it).cloned()
     }
 
     /// Chooses among all endpoints with a weight, when none is routable; `None` when one is.
@@ -132,45 +187,8 @@ impl Pool {
         let left =
             |member: &&Member| member.weight.is_some() && !tried.contains(&member.endpoint.id);
         let left = view.members.iter().filter(left);
-        let chosen = left.choose(rng).filter(|_| view.routable.is_empty())?;
+        let chosen = left.choose(rng).filter(|_| view.routable() == 0)?;
         Some(chosen.endpoint.clone())
-    }
-
-    /// Ejects an endpoint whose gateway errors completed a row, unless too much of the pool is out.
-    pub fn convict(&self, endpoint: &Endpoint, now: Instant) {
-        let view = self.view.load();
-        let out = |member: &&Member| member.endpoint.ejected_until(now).is_some();
-        let ejected = view.members.iter().filter(out).count();
-        if !may_eject(ejected, view.members.len(), self.spec.outlier.max_ejected) {
-            return;
-        }
-        if let Some(eject) = endpoint.eject(now) {
-            self.metrics.ejections.inc();
-            self.mark_stale();
-            log::warn!(
-                "pool {} server {}: ejected for {:?} after {} gateway errors in a row (ejection {})",
-                self.spec.name,
-                endpoint.key.server,
-                now.until(eject.until),
-                self.spec.outlier.consecutive_errors,
-                eject.nth,
-            );
-        }
-    }
-
-    /// Notes when an ejection has ended since the view was built, or began without a note here: a request that
-    /// began under an older configuration notes it with that one's pool. Control thread only.
-    pub fn check_ejections(&self, now: Instant) {
-        let view = self.view.load();
-        let ended = |member: &Member| {
-            member.endpoint.ejected_until(view.built).is_some()
-                && member.endpoint.ejected_until(now).is_none()
-        };
-        let began = |endpoint: &Arc<Endpoint>| endpoint.ejected_until(now).is_some();
-        let missed = !view.panic && view.routable.iter().any(began);
-        if missed || view.members.iter().any(ended) {
-            self.stale.store(true, Relaxed);
-        }
     }
 
     fn export(&self) {
@@ -183,7 +201,7 @@ impl Pool {
 // === impl PoolView ===
 
 impl PoolView {
-    fn new(spec: &PoolSpec, members: Vec<Member>, now: Instant) -> Self {
+    fn new(spec: &PoolSpec, members: Vec<Member>, before: Option<&Self>, now: Instant) -> Self {
         let weight_of = |filter: &dyn Fn(&Member) -> bool| -> u64 {
             members
                 .iter()
@@ -199,44 +217,109 @@ impl PoolView {
         } else {
             good as f64 / total as f64
         };
-        let panic = total > 0 && healthy_share < spec.panic_threshold;
+        let panic = Panic::decide(
+            spec,
+            before.map(|view| view.panic_state),
+            healthy_share,
+            now,
+        );
+        let is_panic = panic.is_on() && total > 0;
         // What nobody has judged yet is better than nothing: a process that starts beside the
         // endpoints it probes would else refuse everything until its second round of probes.
         let hopeful = |member: &Member| good == 0 && member.is_unjudged(now);
-        let chosen: Vec<&Member> = members
+        let is_chosen = |member: &&Member| {
+            member.weight.is_some() && (is_panic || member.is_routable(now) || hopeful(member))
+        };
+        let parts: Vec<Part<'_>> = members
             .iter()
-            .filter(|member| member.weight.is_some())
-            .filter(|member| panic || member.is_routable(now) || hopeful(member))
+            .filter(is_chosen)
+            .map(|member| {
+                let share = if is_panic { 1.0 } else { member.share(now) };
+                Part { member, share }
+            })
             .collect();
-        let candidates = chosen
-            .iter()
-            .filter_map(|member| member.candidate())
-            .collect();
-        let routable = chosen
-            .iter()
-            .map(|member| member.endpoint.clone())
-            .collect();
-        let balancer = Balancer::new(spec.policy, candidates);
+        let ramps = parts.iter().any(|part| part.member.ramp(now) < 1.0);
+        let step = if spec.policy.needs_key() {
+            STEP_HASHED
+        } else {
+            STEP
+        };
+        let rebuild_at = [panic.until(), ramps.then(|| now + step)];
+        let own = zones::prefer(spec, &parts).filter(|_| !is_panic);
+        let all = Spread::new(spec.policy, &parts);
+        let (spread, beyond) = match own {
+            Some(own) => (Spread::new(spec.policy, &own), Some(all)),
+            None => (all, None),
+        };
+        drop(parts);
         Self {
             members,
-            panic,
+            panic: is_panic,
             healthy_share,
             built: now,
-            routable,
-            balancer,
+            rebuild_at: rebuild_at.into_iter().flatten().min(),
+            panic_state: panic,
+            spread,
+            beyond,
         }
     }
 
     /// How many endpoints new requests are spread over.
     #[must_use]
     pub fn routable(&self) -> usize {
-        self.routable.len()
+        self.endpoints().len()
     }
 
-    /// The endpoints that new requests are spread over.
+    /// The endpoints that new requests are spread over, those of other zones included.
     #[must_use]
     pub fn endpoints(&self) -> &[Arc<Endpoint>] {
-        &self.routable
+        &self.beyond.as_ref().unwrap_or(&self.spread).endpoints
+    }
+
+    /// The endpoints that get requests before others are asked, when zones matter now.
+    #[must_use]
+    pub fn preferred(&self) -> Option<&[Arc<Endpoint>]> {
+        self.beyond.as_ref().map(|_| &*self.spread.endpoints)
+    }
+
+    fn pick(
+        &self,
+        key: Option<u64>,
+        tried: &[EndpointId],
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Option<&Arc<Endpoint>> {
+        let near = self.spread.pick(key, tried, now, rng);
+        near.or_else(|| self.beyond.as_ref()?.pick(key, tried, now, rng))
+    }
+}
+
+// === impl Panic ===
+
+impl Panic {
+    /// Below the threshold health is ignored. It is looked at again when two thirds of the weight are routable, or
+    /// when the threshold has been reached for a while: of a pool that returns after a total outage, what is
+    /// probed first would else carry all of it until the next ones are.
+    fn decide(spec: &PoolSpec, before: Option<Self>, share: f64, now: Instant) -> Self {
+        if share < spec.panic_threshold {
+            return Self::On;
+        }
+        match before {
+            Some(Self::On) if spec.fails_open() && share < ENOUGH => Self::Leaving(now + LINGER),
+            Some(Self::Leaving(until)) if share < ENOUGH && now < until => Self::Leaving(until),
+            _ => Self::Off,
+        }
+    }
+
+    const fn is_on(self) -> bool {
+        !matches!(self, Self::Off)
+    }
+
+    const fn until(self) -> Option<Instant> {
+        match self {
+            Self::Leaving(until) => Some(until),
+            _ => None,
+        }
     }
 }
 
@@ -251,17 +334,20 @@ impl Member {
             && self.endpoint.ejected_until(now).is_none()
     }
 
+    /// The part of its weight that slow start leaves it, 0.1 to 1.0.
+    #[must_use]
+    pub fn ramp(&self, now: Instant) -> f64 {
+        ramp(self.endpoint.returned_at(now), &self.slow_start, now)
+    }
+
+    /// The part of its weight that slow start and its latency leave it, above 0.0, at most 1.0.
+    #[must_use]
+    pub fn share(&self, now: Instant) -> f64 {
+        self.ramp(now) * self.endpoint.standing.latency_factor()
+    }
+
     /// Whether no verdict has been reached on it, for or against.
     fn is_unjudged(&self, now: Instant) -> bool {
         self.endpoint.health() == Health::Unknown && self.endpoint.ejected_until(now).is_none()
-    }
-
-    fn candidate(&self) -> Option<Candidate> {
-        Some(Candidate {
-            id: self.endpoint.id,
-            load: self.endpoint.load.clone(),
-            weight: self.weight?,
-            key_hash: stable_hash(self.endpoint.key.server.as_str().as_bytes()),
-        })
     }
 }
