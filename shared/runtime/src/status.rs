@@ -229,7 +229,7 @@ fn endpoint_status(member: &Member, now: Instant) -> EndpointStatus {
     EndpointStatus {
         server: endpoint.key.server.to_string(),
         address: endpoint.key.address.to_string(),
-        zone: endpoint.zone.as_ref().map(ToString::to_string),
+        zone: member.zone.as_ref().map(ToString::to_string),
         weight: member.weight.map_or(0, |weight| weight.get()),
         state,
         why,

@@ -12,16 +12,19 @@ use strata_tests::process::Launch;
 use strata_tests::tools;
 
 /// Files that a test here runs.
-const RUN: [&str; 11] = [
+const RUN: [&str; 14] = [
+    "examples/affinity.yaml",
     "examples/dns-servers.yaml",
     "examples/geo.yaml",
     "examples/grpc.yaml",
     "examples/header-routing.yaml",
     "examples/multi-region-weighted.yaml",
     "examples/redirects.yaml",
+    "examples/shadow.yaml",
     "examples/sticky-hash.yaml",
     "examples/tls-sni.yaml",
     "examples/websocket.yaml",
+    "examples/zones.yaml",
     "global.yaml",
     "regional.yaml",
 ];

@@ -135,6 +135,7 @@ impl Site {
                 members.push(Member {
                     endpoint,
                     weight: Weight::new(server.weight),
+                    zone: server.zone.clone(),
                     slow_start: spec.slow_start.clone(),
                 });
             }
@@ -163,9 +164,8 @@ impl Site {
         let endpoint = self.endpoints.get_or_make(&key, |id| {
             let metrics = EndpointMetrics::new(families, &spec.name, server.name.as_str());
             let peer = target.peer(address, server.host());
-            let (key, zone) = (key.clone(), server.zone.clone());
             let load = Load::in_pool(clock::now(), self.load(&spec.name));
-            let made = Endpoint::new(id, key, zone, load, &spec.outlier, peer, metrics);
+            let made = Endpoint::new(id, key.clone(), load, &spec.outlier, peer, metrics);
             if joins {
                 made.standing.set_newcomer();
             }

@@ -82,17 +82,22 @@ impl Request {
             Failure::Status(status) => endpoint.metrics.response(status),
             _ => endpoint.metrics.failure(),
         }
-        let failed = match failure {
-            Failure::Status(status) => is_failed_status(status),
-            other => other.is_gateway_error(),
-        };
-        if failed {
+        if self.speaks_against(failure) {
             // Also a 500 that came fast: it would make its endpoint look like the best one.
             endpoint.load.penalize(now);
             endpoint.note_outcome(true, now);
         }
         if failure.is_gateway_error() && endpoint.errors.record(true) {
             pool.convict(endpoint, now);
+        }
+    }
+
+    /// Whether it counts in the comparison with the endpoint's peers. At the global tier a 500 is a server's, not the
+    /// replica's that passed it on.
+    fn speaks_against(&self, failure: Failure) -> bool {
+        match failure {
+            Failure::Status(status) if self.is_regional() => is_failed_status(status),
+            other => other.is_gateway_error(),
         }
     }
 
@@ -112,7 +117,7 @@ impl Request {
         endpoint.metrics.response(status);
         let _ = endpoint.errors.record(false);
         let now = self.now;
-        if is_failed_status(status) {
+        if self.speaks_against(failure) {
             endpoint.load.penalize(now);
             endpoint.note_outcome(true, now);
             return;

@@ -23,7 +23,7 @@ use crate::upstream::Endpoint;
 use crate::worker::Worker;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use lb_core::http::tier::{DEADLINE, Deadline};
+use lb_core::http::tier::{ATTEMPT, DEADLINE, Deadline};
 use lb_core::outlier::is_failed_status;
 use lb_core::sample::by_chance;
 use pingora_core::protocols::ALPN;
@@ -67,6 +67,7 @@ pub(super) fn prepare(session: &mut ServerSession, connection: Connection, reque
     let limit = Deadline::new(rule.timeouts.request).to_value();
     let _ = head.insert_header(MIRROR, HeaderValue::from_static("1"));
     let _ = head.insert_header(DEADLINE, limit);
+    let _ = head.insert_header(ATTEMPT, HeaderValue::from_static("1"));
     if !head.headers.contains_key(http::header::HOST) {
         let _ = head.insert_header(http::header::HOST, endpoint.key.address.to_string());
     }

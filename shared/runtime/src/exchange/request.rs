@@ -187,7 +187,7 @@ impl Request {
         }
     }
 
-    fn is_regional(&self) -> bool {
+    pub(super) fn is_regional(&self) -> bool {
         !matches!(self.rule.action, Action::Regions(_))
     }
 

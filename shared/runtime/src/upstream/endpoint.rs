@@ -12,7 +12,7 @@ use lb_core::balance::{EndpointId, Load};
 use lb_core::config::model::Outlier;
 use lb_core::health::ProbeResult;
 use lb_core::idle_limit::IdleLimit;
-use lb_core::name::{ServerName, ZoneName};
+use lb_core::name::ServerName;
 use lb_core::outlier::consecutive::{ConsecutiveErrors, Eject, Ejector};
 use lb_core::time::Instant;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -53,8 +53,6 @@ pub struct Endpoint {
     pub id: EndpointId,
     /// What makes it the same across reloads.
     pub key: EndpointKey,
-    /// The zone that it stands in.
-    pub zone: Option<ZoneName>,
     /// In-flight requests and latency.
     pub load: Arc<Load>,
     /// How long a connection to it may be idle, as far as it is known.
@@ -84,7 +82,6 @@ impl Endpoint {
     pub fn new(
         id: EndpointId,
         key: EndpointKey,
-        zone: Option<ZoneName>,
         load: Load,
         outlier: &Outlier,
         peer: HttpPeer,
@@ -93,7 +90,6 @@ impl Endpoint {
         Self {
             id,
             key,
-            zone,
             load: Arc::new(load),
             idle_limit: IdleLimit::default(),
             errors: ConsecutiveErrors::new(outlier.consecutive_errors),

@@ -12,6 +12,7 @@ use crate::metrics::PoolMetrics;
 use arc_swap::ArcSwap;
 use lb_core::balance::{EndpointId, Weight};
 use lb_core::config::model::SlowStart;
+use lb_core::name::ZoneName;
 use lb_core::time::Instant;
 use rand::Rng;
 use rand::seq::IteratorRandom;
@@ -29,6 +30,8 @@ pub struct Member {
     pub endpoint: Arc<Endpoint>,
     /// Its weight; `None` is drained.
     pub weight: Option<Weight>,
+    /// The zone that it stands in.
+    pub zone: Option<ZoneName>,
     /// How its share grows after a return.
     pub slow_start: SlowStart,
 }
@@ -48,8 +51,10 @@ pub struct PoolView {
     panic_state: Panic,
     /// What requests choose from first.
     spread: Spread,
-    /// All that is routable, when `spread` is only what is near.
-    beyond: Option<Spread>,
+    /// What retries choose from first and others last, when zones matter: all but the own zone.
+    far: Option<Spread>,
+    /// All that is routable, when that is not just `spread`.
+    all: Option<Vec<Arc<Endpoint>>>,
 }
 
 /// Whether health is ignored.
@@ -245,11 +250,19 @@ impl PoolView {
             STEP
         };
         let rebuild_at = [panic.until(), ramps.then(|| now + step)];
-        let own = zones::prefer(spec, &parts).filter(|_| !is_panic);
-        let all = Spread::new(spec.policy, &parts);
-        let (spread, beyond) = match own {
-            Some(own) => (Spread::new(spec.policy, &own), Some(all)),
-            None => (all, None),
+        let split = zones::split(spec, &parts).filter(|_| !is_panic);
+        let (spread, far, all) = match split {
+            None => (Spread::new(spec.policy, &parts), None, None),
+            Some(split) => (
+                Spread::new(spec.policy, &split.near),
+                Some(Spread::new(spec.policy, &split.far)),
+                Some(
+                    parts
+                        .iter()
+                        .map(|part| part.member.endpoint.clone())
+                        .collect(),
+                ),
+            ),
         };
         drop(parts);
         Self {
@@ -260,7 +273,8 @@ impl PoolView {
             rebuild_at: rebuild_at.into_iter().flatten().min(),
             panic_state: panic,
             spread,
-            beyond,
+            far,
+            all,
         }
     }
 
@@ -273,13 +287,13 @@ impl PoolView {
     /// The endpoints that new requests are spread over, those of other zones included.
     #[must_use]
     pub fn endpoints(&self) -> &[Arc<Endpoint>] {
-        &self.beyond.as_ref().unwrap_or(&self.spread).endpoints
+        self.all.as_ref().unwrap_or(&self.spread.endpoints)
     }
 
     /// The endpoints that get requests before others are asked, when zones matter now.
     #[must_use]
     pub fn preferred(&self) -> Option<&[Arc<Endpoint>]> {
-        self.beyond.as_ref().map(|_| &*self.spread.endpoints)
+        self.far.as_ref().map(|_| &*self.spread.endpoints)
     }
 
     fn pick(
@@ -289,8 +303,17 @@ impl PoolView {
         now: Instant,
         rng: &mut impl Rng,
     ) -> Option<&Arc<Endpoint>> {
-        let near = self.spread.pick(key, tried, now, rng);
-        near.or_else(|| self.beyond.as_ref()?.pick(key, tried, now, rng))
+        let Some(far) = &self.far else {
+            return self.spread.pick(key, tried, now, rng);
+        };
+        // A zone fails as a whole: what failed in it is tried again in another.
+        let (first, then) = if tried.is_empty() {
+            (&self.spread, far)
+        } else {
+            (far, &self.spread)
+        };
+        let picked = first.pick(key, tried, now, rng);
+        picked.or_else(|| then.pick(key, tried, now, rng))
     }
 }
 

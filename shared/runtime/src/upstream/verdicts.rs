@@ -22,6 +22,9 @@ use std::time::Duration;
 /// of a hundred moves no median.
 const EXACT: usize = 64;
 
+/// A penalty above this is of the last five seconds.
+const BLAMED: f64 = 2.0;
+
 impl Pool {
     /// Ejects an endpoint whose gateway errors completed a row, unless too much of the pool is out.
     pub fn convict(&self, endpoint: &Endpoint, now: Instant) {
@@ -140,11 +143,23 @@ impl Pool {
         }
     }
 
+    /// When each of the endpoints has failed lately, their failures tell nothing, and are forgiven. In an outage the
+    /// penalties would grow apart by chance; on return, a few successes would make one endpoint look so much better
+    /// than the others that it got everything.
+    fn even_out(&self, now: Instant) {
+        let view = self.view();
+        let all = view.endpoints();
+        if all.len() > 1 && all.iter().all(|e| e.load.penalty(now) > BLAMED) {
+            all.iter().for_each(|endpoint| endpoint.load.forgive());
+        }
+    }
+
     /// Notes when a new view is due by time: an ejection has ended since the view was built, or began without a note
     /// here (a request that began under an older configuration notes it with that one's pool), or a share has
     /// grown. Control thread only.
     pub fn check_ejections(&self, now: Instant) {
         let view = self.view();
+        self.even_out(now);
         let mut due = view.rebuild_at.is_some_and(|at| at <= now);
         for member in &view.members {
             let endpoint = &member.endpoint;

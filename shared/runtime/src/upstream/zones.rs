@@ -1,8 +1,8 @@
 //! Servers of the own zone first.
 //!
 //! Core's `zone` says which share of this replica's requests each zone gets; here that becomes the set of endpoints that a
-//! request chooses from, and their weights. Zones without a share are left out, and asked only when nothing
-//! else is left to try.
+//! request chooses from, and their weights. Zones without a share are left out. A retry
+//! goes to another zone first, as a zone is what fails as a whole, and stays when there is none.
 //!
 //! **Hash policies** are exempt: replicas in different zones would send the same key to different servers.
 //!
@@ -14,14 +14,22 @@ use crate::build::PoolSpec;
 use lb_core::name::ZoneName;
 use lb_core::zone::{Zone, shares, weight_factor};
 
-/// What this replica's requests choose from, with their shares; none when zones don't matter: no zone is known, the
-/// servers all stand in one, or none stands in ours.
-pub(super) fn prefer<'m>(spec: &PoolSpec, parts: &[Part<'m>]) -> Option<Vec<Part<'m>>> {
+/// What requests choose from when zones matter.
+pub(super) struct Split<'m> {
+    /// What this replica's requests choose from, with their shares.
+    pub(super) near: Vec<Part<'m>>,
+    /// All of other zones.
+    pub(super) far: Vec<Part<'m>>,
+}
+
+/// The endpoints by zone; none when zones don't matter: no zone is known, the servers all stand in one, or none
+/// stands in ours.
+pub(super) fn split<'m>(spec: &PoolSpec, parts: &[Part<'m>]) -> Option<Split<'m>> {
     let own = spec.zone.as_ref()?;
     if !spec.zone_preference.enabled || spec.policy.needs_key() {
         return None;
     }
-    let zone_of = |part: &Part<'_>| part.member.endpoint.zone.clone();
+    let zone_of = |part: &Part<'_>| part.member.zone.clone();
     let mut names: Vec<Option<ZoneName>> = parts.iter().map(zone_of).collect();
     names.sort();
     names.dedup();
@@ -54,5 +62,11 @@ pub(super) fn prefer<'m>(spec: &PoolSpec, parts: &[Part<'m>]) -> Option<Vec<Part
         })
     });
     let near: Vec<Part<'m>> = near.collect();
-    (!near.is_empty()).then_some(near)
+    let abroad = |part: &&Part<'_>| part.member.zone.as_ref() != Some(own);
+    let far = parts.iter().filter(abroad).map(|part| Part {
+        member: part.member,
+        share: part.share,
+    });
+    let far = far.collect();
+    (!near.is_empty()).then_some(Split { near, far })
 }

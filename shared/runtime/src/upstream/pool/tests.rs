@@ -291,7 +291,6 @@ fn the_own_zone_is_preferred_and_others_are_the_reserve() {
     for (index, member) in spec.members.iter_mut().enumerate() {
         member.zone = zone(if index < 2 { "a" } else { "b" });
     }
-    // Endpoints keep the zone that they were made with, so this is another pool.
     spec.name = "zoned".to_owned();
     spec.zone = zone("a");
     let pool = site.pool(spec).unwrap();
@@ -334,4 +333,32 @@ fn statistics_and_latency_find_who_differs() {
     assert_eq!(at(&pool, 1).standing.conviction(), None, "slow is not down");
     assert_eq!(at(&pool, 1).standing.latency_factor(), 0.1);
     assert_eq!(at(&pool, 2).standing.latency_factor(), 1.0);
+}
+
+#[test]
+fn weight_zero_everywhere_gives_nobody_even_in_panic() {
+    let site = site();
+    let mut spec = checked(&site, Policy::P2c, 3).spec.clone();
+    spec.members.iter_mut().for_each(|member| member.weight = 0);
+    let pool = site.pool(spec).unwrap();
+    let now = start();
+    all(&pool, Health::Healthy, now);
+    assert!(clock::with_rng(|rng| pool.pick(None, &[], now, rng)).is_none());
+    assert!(clock::with_rng(|rng| pool.pick_without_health(&[], rng)).is_none());
+    pool.judge(now);
+}
+
+#[test]
+fn failures_of_all_are_held_against_nobody() {
+    let site = site();
+    let pool = checked(&site, Policy::P2c, 3);
+    let now = start();
+    all(&pool, Health::Healthy, now);
+    let blamed = |index: usize| at(&pool, index).load.penalty(now) > 1.0;
+    (0..2).for_each(|index| at(&pool, index).load.penalize(now));
+    pool.check_ejections(now);
+    assert!(blamed(0) && blamed(1) && !blamed(2), "one does better");
+    at(&pool, 2).load.penalize(now);
+    pool.check_ejections(now);
+    assert!(!blamed(0) && !blamed(1) && !blamed(2));
 }
