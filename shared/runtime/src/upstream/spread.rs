@@ -16,7 +16,7 @@
 //! **Limits.** Replicas that saw an endpoint return at different moments give away different keys of it meanwhile.
 
 use super::Endpoint;
-use super::pool::Member;
+use super::Member;
 use lb_core::balance::{Balancer, Candidate, EndpointId, Policy, Weight, hash::stable_hash};
 use lb_core::config::scalar::Percent;
 use lb_core::sample;

@@ -3,8 +3,11 @@ use crate::build::{MemberSpec, Site};
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::plan::{Identity, Tier};
+use crate::upstream::Health;
 use lb_core::balance::Policy;
-use lb_core::config::model::{HashOn, HealthCheck, Outlier, UpstreamHttp, ZonePreference};
+use lb_core::config::model::{
+    HashOn, HealthCheck, Outlier, SlowStart, UpstreamHttp, ZonePreference,
+};
 use lb_core::name::{ReplicaName, ServerName};
 use std::path::PathBuf;
 use std::time::Duration;
