@@ -80,7 +80,9 @@ async fn all_return(policy: &'static str, pool: &str) -> Result<(f64, Report)> {
     eventually(SOON, "the outage is known", async || {
         let states = states(&platform).await?;
         ensure!(
-            states.iter().all(|state| state == "unhealthy"),
+            states
+                .iter()
+                .all(|state| state == "unhealthy" || state == "ejected"),
             "{states:?}"
         );
         Ok(())
@@ -111,7 +113,7 @@ async fn a_pool_that_returns_at_once_does_not_fall_upon_the_first() -> Result<()
     for policy in ["p2c", "least_request", "round_robin"] {
         let (peak, report) = all_return(policy, "").await?;
         let recovered = report.recovery_after("back");
-        ensure!(peak <= 1.6, "{policy}: {peak}: {report}");
+        ensure!(peak <= 1.5, "{policy}: {peak}: {report}");
         ensure!(
             recovered.unwrap_or_default() <= Duration::from_secs(3),
             "{report}"
@@ -124,6 +126,6 @@ async fn a_pool_that_returns_at_once_does_not_fall_upon_the_first() -> Result<()
 async fn without_panic_the_first_one_carries_the_rest() -> Result<()> {
     let _alone = alone().await;
     let (peak, report) = all_return("round_robin", "panic_threshold: 0%").await?;
-    ensure!(peak > 1.6, "the control: {peak}: {report}");
+    ensure!(peak > 1.5, "the control: {peak}: {report}");
     Ok(())
 }

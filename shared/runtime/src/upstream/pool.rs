@@ -13,7 +13,7 @@ use lb_core::time::Instant;
 use rand::Rng;
 use rand::seq::IteratorRandom;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 mod view;
 
@@ -35,6 +35,8 @@ pub struct Pool {
     pub sticky: Option<Sticky>,
     view: ArcSwap<PoolView>,
     stale: AtomicBool,
+    /// When the failures of all were last held against none, in nanoseconds; 0 is never.
+    evened_at: AtomicU64,
     changes: Arc<Changes>,
 }
 
@@ -60,6 +62,7 @@ impl Pool {
             sticky,
             view: ArcSwap::from_pointee(view),
             stale: AtomicBool::new(false),
+            evened_at: AtomicU64::new(0),
             changes,
         };
         pool.export();
@@ -100,6 +103,16 @@ impl Pool {
         }
         self.view.store(Arc::new(view));
         self.export();
+    }
+
+    pub(super) fn set_evened(&self, now: Instant) {
+        self.evened_at.store(now.as_nanos().max(1), Relaxed);
+    }
+
+    pub(super) fn evened_at(&self) -> Option<Instant> {
+        Some(self.evened_at.load(Relaxed))
+            .filter(|at| *at > 0)
+            .map(Instant::from_nanos)
     }
 
     /// Has a new view built at the next look, without waking the control thread: for itself.

@@ -24,6 +24,8 @@ const EXACT: usize = 64;
 
 /// A penalty above this is of the last five seconds.
 const BLAMED: f64 = 2.0;
+/// How long failures are forgiven after all endpoints had some.
+const EVENED: Duration = Duration::from_millis(500);
 
 impl Pool {
     /// Ejects an endpoint whose gateway errors completed a row, unless too much of the pool is out.
@@ -145,11 +147,15 @@ impl Pool {
 
     /// When each of the endpoints has failed lately, their failures tell nothing, and are forgiven. In an outage the
     /// penalties would grow apart by chance; on return, a few successes would make one endpoint look so much better
-    /// than the others that it got everything.
+    /// than the others that it got everything. So it goes on for a moment after the last time: what failed just before
+    /// the return is old by then.
     fn even_out(&self, now: Instant) {
         let view = self.view();
         let all = view.endpoints();
         if all.len() > 1 && all.iter().all(|e| e.load.penalty(now) > BLAMED) {
+            self.set_evened(now);
+        }
+        if self.evened_at().is_some_and(|at| now.since(at) <= EVENED) {
             all.iter().for_each(|endpoint| endpoint.load.forgive());
         }
     }

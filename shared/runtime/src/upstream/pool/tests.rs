@@ -364,4 +364,10 @@ fn failures_of_all_are_held_against_nobody() {
     at(&pool, 2).load.penalize(now);
     pool.check_ejections(now);
     assert!(!blamed(0) && !blamed(1) && !blamed(2));
+    at(&pool, 0).load.penalize(now);
+    pool.check_ejections(now + SEC / 4);
+    assert!(!blamed(0), "what came just before the return");
+    at(&pool, 0).load.penalize(now);
+    pool.check_ejections(now + SEC);
+    assert!(blamed(0), "a failure of its own");
 }
