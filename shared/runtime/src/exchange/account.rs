@@ -87,7 +87,13 @@ impl Request {
             endpoint.load.penalize(now);
             endpoint.note_outcome(true, now);
         }
-        if failure.is_gateway_error() && endpoint.errors.record(true) {
+        if !failure.is_gateway_error() {
+            return;
+        }
+        if let Some(region) = &self.tries.memory {
+            region.tally.failed();
+        }
+        if endpoint.errors.record(true) {
             pool.convict(endpoint, now);
         }
     }
@@ -114,6 +120,9 @@ impl Request {
             return self.account_failure(failure);
         }
         endpoint.count(false);
+        if let Some(region) = &self.tries.memory {
+            region.tally.succeeded(self.times.first_byte);
+        }
         endpoint.metrics.response(status);
         let _ = endpoint.errors.record(false);
         let now = self.now;
