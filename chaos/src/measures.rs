@@ -56,6 +56,8 @@ pub struct Measures {
     pub generator_lag_ms: f64,
     /// Failures by kind.
     pub failures: BTreeMap<String, u64>,
+    /// The first failures in words.
+    pub examples: Vec<String>,
     /// More numbers, for reading.
     pub notes: BTreeMap<&'static str, f64>,
     /// The numbers that decide.

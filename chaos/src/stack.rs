@@ -180,13 +180,11 @@ impl Stack {
         for global in &mut globals {
             global.wait_ready().await?;
         }
-        let stack = Self {
+        Ok(Self {
             globals,
             regions,
             _dir: starter.dir,
-        };
-        stack.servers().for_each(|server| server.ledger().clear());
-        Ok(stack)
+        })
     }
 
     /// A load over all global processes; what fails is the contender's fault, so nothing is sent again.

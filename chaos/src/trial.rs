@@ -20,6 +20,9 @@ pub const FAULT: &str = "fault";
 /// The mark at which it is undone.
 pub const UNDONE: &str = "undone";
 
+/// How many failures are kept in words.
+const EXAMPLES: usize = 12;
+
 /// What all scenarios of a run have in common.
 #[derive(Debug, Clone)]
 pub struct Bed {
@@ -167,6 +170,13 @@ impl Account {
             .into_iter()
             .map(|(kind, count)| (kind.to_string(), count as u64))
             .collect();
+        let failed = part.outcomes.iter();
+        let failed = failed.filter_map(|o| Some((o, o.result.as_ref().err()?)));
+        let examples = failed.take(EXAMPLES).map(|(o, failure)| {
+            let (at, after) = ((o.due - from).as_secs_f64(), o.latency.as_secs_f64());
+            let (method, why) = (&o.method, &failure.detail);
+            format!("{at:.2} s: {method} after {after:.2} s: {}: {why}", failure.kind)
+        });
         Ok(Measures {
             sent: part.sent,
             success_percent: part.success_ratio() * 100.0,
@@ -180,6 +190,7 @@ impl Account {
             repeated_posts: accounts.repeated_posts.len() as u64,
             generator_lag_ms: self.report.max_lag.as_secs_f64() * 1e3,
             failures,
+            examples: examples.collect(),
             ..Measures::default()
         })
     }
