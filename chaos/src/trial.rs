@@ -20,6 +20,8 @@ pub const FAULT: &str = "fault";
 /// The mark at which it is undone.
 pub const UNDONE: &str = "undone";
 
+/// Requests due so shortly before an event may be under way when it happens: they belong to it.
+const LEAD: Duration = Duration::from_millis(200);
 /// How many failures are kept in words.
 const EXAMPLES: usize = 12;
 
@@ -59,6 +61,11 @@ pub struct Account {
 // === impl Bed ===
 
 impl Bed {
+    /// Length of slow start in the scenarios in which servers come back, in seconds.
+    pub fn slow_start_s(&self) -> u64 {
+        if self.is_quick { 5 } else { 10 }
+    }
+
     /// Starts a stack, puts it under `load`, lets it warm up, and measures the healthy baseline.
     ///
     /// # Errors
@@ -87,12 +94,12 @@ impl Bed {
 impl Trial {
     /// Lets the load go on for a measuring span; in quick mode for half of it.
     pub async fn hold(&self, seconds: f64) {
-        let factor = if self.is_quick { 0.5 } else { 1.0 };
-        self.hold_all(seconds * factor).await;
+        self.hold_for(seconds, seconds / 2.0).await;
     }
 
-    /// Lets the load go on for a span that has its length from the scenario itself.
-    pub async fn hold_all(&self, seconds: f64) {
+    /// Lets the load go on for a span whose length in quick mode is given too, because the target needs it.
+    pub async fn hold_for(&self, seconds: f64, quick: f64) {
+        let seconds = if self.is_quick { quick } else { seconds };
         sleep(Duration::from_secs_f64(seconds)).await;
     }
 
@@ -151,17 +158,19 @@ impl Account {
     ///
     /// When there was no baseline.
     pub fn healthy_p99(&self) -> Result<f64> {
-        let healthy = self.due(self.at(BASELINE)?, self.at(FAULT)?);
+        let until = self.at(FAULT)?.saturating_sub(LEAD);
+        let healthy = self.due(self.at(BASELINE)?, until);
         Ok(stats::quantile(healthy, 0.99))
     }
 
-    /// The usual numbers for requests due in `from..to`; recovery counts from `from`.
+    /// The usual numbers for requests due in `from..to`, and those that may have been under way at `from`; recovery
+    /// counts from `from`.
     ///
     /// # Errors
     ///
     /// When there was no baseline.
     pub fn measures(&self, from: Duration, to: Duration) -> Result<Measures> {
-        let part = self.report.between(from, to);
+        let part = self.report.between(from.saturating_sub(LEAD), to);
         let accounts = reconcile(&part, self.stack.ledgers());
         let healthy = self.healthy_p99()?;
         let p99 = stats::quantile(&part.outcomes, 0.99);
@@ -173,9 +182,15 @@ impl Account {
         let failed = part.outcomes.iter();
         let failed = failed.filter_map(|o| Some((o, o.result.as_ref().err()?)));
         let examples = failed.take(EXAMPLES).map(|(o, failure)| {
-            let (at, after) = ((o.due - from).as_secs_f64(), o.latency.as_secs_f64());
+            let (at, after) = (
+                o.due.as_secs_f64() - from.as_secs_f64(),
+                o.latency.as_secs_f64(),
+            );
             let (method, why) = (&o.method, &failure.detail);
-            format!("{at:.2} s: {method} after {after:.2} s: {}: {why}", failure.kind)
+            format!(
+                "{at:.2} s: {method} after {after:.2} s: {}: {why}",
+                failure.kind
+            )
         });
         Ok(Measures {
             sent: part.sent,

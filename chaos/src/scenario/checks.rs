@@ -9,10 +9,10 @@ use crate::stack::{Order, Plan};
 use crate::stats::{peak_share, share};
 use crate::trial::{Bed, FAULT};
 
-/// Half of six servers: 2.5 s of failing checks, 2.5 s of passing ones, in turn.
+/// Half of six servers: some 2 s of failing checks, as long of passing ones, in turn.
 pub(super) async fn flapping(bed: &Bed) -> Result<Measures> {
     let plan = Plan {
-        slow_start_s: 10,
+        slow_start_s: bed.slow_start_s(),
         ..Plan::pool(6)
     };
     let load = |stack: &crate::stack::Stack| stack.load(RATE).posts(POSTS.0, POSTS.1);
@@ -27,7 +27,7 @@ pub(super) async fn flapping(bed: &Bed) -> Result<Measures> {
         for server in trial.stack.servers().take(plan.servers / 2) {
             server.script(|b| b.health = health);
         }
-        trial.hold_all(2.5).await;
+        trial.hold_for(2.5, 2.0).await;
     }
     let account = trial.end().await;
     let mut measures = account.since_fault()?;
@@ -48,7 +48,7 @@ pub(super) async fn all_fail(bed: &Bed) -> Result<Measures> {
     let trial = bed.begin(&Plan::regions(Order::Priority), load).await?;
     trial.mark(FAULT);
     trial.stack.script(|b| b.health = Health::Fail(503));
-    trial.hold_all(9.0).await;
+    trial.hold_for(9.0, 6.0).await;
     let account = trial.end().await;
     let mut measures = account.since_fault()?;
     let end = account.end().as_secs_f64();

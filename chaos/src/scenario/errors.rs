@@ -20,7 +20,7 @@ pub(super) async fn all_answer(bed: &Bed, status: u16, limit: f64) -> Result<Mea
     trial.hold(8.0).await;
     trial.mark(UNDONE);
     trial.stack.script(|b| b.status = None);
-    trial.hold_all(6.0).await;
+    trial.hold_for(6.0, 3.0).await;
     let account = trial.end().await;
     let mut measures = account.measures(account.at(FAULT)?, account.at(UNDONE)?)?;
     measures.recovery = account
@@ -53,7 +53,7 @@ pub(super) async fn outage_storm(bed: &Bed) -> Result<Measures> {
     tokio::time::sleep(Duration::from_secs_f64(8.0 * factor)).await;
     let undone = begin.elapsed();
     stack.script(|b| b.status = None);
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::sleep(Duration::from_secs_f64(6.0 * factor)).await;
     let end = begin.elapsed();
     let tries = storm.stop().await;
     let arrivals = stack.ledgers().into_iter().flat_map(|ledger| ledger.seen());

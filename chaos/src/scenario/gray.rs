@@ -56,7 +56,7 @@ async fn one_wrong(bed: &Bed, path: &str, ill: impl FnOnce(&mut Behaviour)) -> R
     let trial = bed.begin(&Plan::pool(6), load).await?;
     trial.mark(FAULT);
     trial.stack.server(0, 0)?.script(ill);
-    trial.hold_all(LOOK_S).await;
+    trial.hold_for(LOOK_S, 8.0).await;
     let account = trial.end().await;
     let mut measures = account.since_fault()?;
     let out = account.out_after(0, account.at(FAULT)?, GONE_S);
@@ -73,12 +73,12 @@ pub(super) async fn region_slow(bed: &Bed) -> Result<Measures> {
     for server in &trial.stack.region_ref(0)?.servers {
         server.script(|b| b.head_delay = slow);
     }
-    trial.hold_all(if bed.is_quick { 12.0 } else { 25.0 }).await;
+    trial.hold_for(25.0, 10.0).await;
     trial.mark(UNDONE);
     for server in &trial.stack.region_ref(0)?.servers {
         server.script(|b| b.head_delay = plan.service);
     }
-    trial.hold(10.0).await;
+    trial.hold_for(10.0, 3.0).await;
     let account = trial.end().await;
     let (from, to) = (account.at(FAULT)?, account.at(UNDONE)?);
     let mut measures = account.measures(from, to)?;

@@ -34,7 +34,7 @@ pub(super) async fn overload(bed: &Bed, factor: f64) -> Result<Measures> {
     let base = capacity / 2.0;
     let trial = bed.begin(&plan, |stack| impatient(stack, base)).await?;
     // Limits that are found from latency need some time to be found.
-    trial.hold_all(2.0).await;
+    trial.hold_for(2.0, 1.0).await;
     let (begin, surge) = (
         trial.now(),
         impatient(&trial.stack, capacity * factor - base),
@@ -45,7 +45,7 @@ pub(super) async fn overload(bed: &Bed, factor: f64) -> Result<Measures> {
     trial.mark(UNDONE);
     let span = trial.now() - begin;
     let surge = surge.stop().await;
-    trial.hold_all(8.0).await;
+    trial.hold_for(8.0, 6.5).await;
     let account = trial.end().await;
     let (from, to) = (account.at(FAULT)?, account.at(UNDONE)?);
     let mut measures = account.measures(from, to)?;
@@ -91,7 +91,7 @@ pub(super) async fn region_loss(bed: &Bed) -> Result<Measures> {
     trial.mark(FAULT);
     let region = trial.stack.region(0)?;
     region.replicas.iter_mut().for_each(|r| r.kill());
-    trial.hold_all(if bed.is_quick { 8.0 } else { 12.0 }).await;
+    trial.hold_for(12.0, 8.0).await;
     let account = trial.end().await;
     let mut measures = account.since_fault()?;
     // Until then the loss has been noticed, which is another scenario's matter.

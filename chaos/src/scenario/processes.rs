@@ -47,12 +47,12 @@ pub(super) async fn replica_frozen(bed: &Bed) -> Result<Measures> {
     for replica in trial.stack.region(0)?.replicas.iter_mut().take(1) {
         replica.freeze().await?;
     }
-    trial.hold_all(8.0).await;
+    trial.hold_for(8.0, 6.0).await;
     trial.mark(UNDONE);
     for replica in trial.stack.region(0)?.replicas.iter_mut().take(1) {
         replica.thaw().await?;
     }
-    trial.hold_all(2.0).await;
+    trial.hold_for(2.0, 1.0).await;
     let account = trial.end().await;
     let mut measures = account.measures(account.at(FAULT)?, account.at(UNDONE)?)?;
     measures.no_failed_gets();
@@ -69,7 +69,7 @@ pub(super) async fn region_killed(bed: &Bed) -> Result<Measures> {
     trial.mark(FAULT);
     let region = trial.stack.region(0)?;
     region.replicas.iter_mut().for_each(|r| r.kill());
-    trial.hold_all(8.0).await;
+    trial.hold_for(8.0, 6.0).await;
     let mut measures = trial.end().await.since_fault()?;
     let bad = measures.failed_gets + measures.failed_posts + measures.late;
     let percent = match measures.recovery {
@@ -90,12 +90,12 @@ pub(super) async fn region_cut(bed: &Bed) -> Result<Measures> {
     for replica in &mut trial.stack.region(0)?.replicas {
         replica.freeze().await?;
     }
-    trial.hold_all(9.0).await;
+    trial.hold_for(9.0, 6.0).await;
     trial.mark(UNDONE);
     for replica in &mut trial.stack.region(0)?.replicas {
         replica.thaw().await?;
     }
-    trial.hold_all(2.0).await;
+    trial.hold_for(2.0, 1.0).await;
     let account = trial.end().await;
     let mut measures = account.measures(account.at(FAULT)?, account.at(UNDONE)?)?;
     measures.recovers_within(3.0);

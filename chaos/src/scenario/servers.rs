@@ -14,7 +14,7 @@ use crate::trial::{Bed, FAULT, UNDONE};
 /// something holds it back.
 pub(super) async fn pool_returns(bed: &Bed) -> Result<Measures> {
     let plan = Plan {
-        slow_start_s: 10,
+        slow_start_s: bed.slow_start_s(),
         ..Plan::pool(6)
     };
     let trial = bed.begin(&plan, |stack| stack.load(RATE)).await?;
@@ -22,12 +22,12 @@ pub(super) async fn pool_returns(bed: &Bed) -> Result<Measures> {
     for server in trial.stack.servers() {
         server.crash().await;
     }
-    trial.hold_all(4.0).await;
+    trial.hold_for(4.0, 3.0).await;
     trial.mark(UNDONE);
     for server in trial.stack.servers() {
         server.reopen().await?;
     }
-    trial.hold_all(8.0).await;
+    trial.hold_for(8.0, 6.0).await;
     let account = trial.end().await;
     let from = account.at(UNDONE)?;
     let mut measures = account.measures(from, account.end())?;
