@@ -62,18 +62,20 @@ impl TierProgram for GlobalTier {
                 capacity_rps: region.capacity_rps,
                 location: region.location,
                 pool: site.pool(spec(region))?,
-                reports: site.reports(region.name.as_str()),
+                memory: site.region(region.name.as_str(), &config.failover),
             });
         }
         let pools = entries.iter().map(|entry| entry.pool.clone()).collect();
         let set = Arc::new(RegionSet::new(
             entries,
-            site.metrics.families.failovers.clone(),
+            config.failover.clone(),
+            site.together(),
+            site.region_counters(),
             clock::now(),
         ));
         let actions = config.routes.iter().map(|route| {
             let choice = route.regions.clone().unwrap_or_default();
-            let regions = RegionRoute::new(set.clone(), choice.policy, &choice.allowed);
+            let regions = RegionRoute::new(set.clone(), &choice);
             Some((Action::Regions(regions), "regions".to_owned()))
         });
         let actions = actions.collect();

@@ -45,6 +45,7 @@ pub struct Region {
     pub flips: u64,
     /// Weight 0.
     pub drained: bool,
+    traffic: Drained,
     basin: Basin,
     shift: LatencyShift,
 }
@@ -88,6 +89,7 @@ impl Global {
             report: None,
             flips: 0,
             drained: false,
+            traffic: Drained::default(),
             basin: Basin::new(Instant::ZERO),
             shift: LatencyShift::new(Instant::ZERO),
         };
@@ -108,17 +110,18 @@ impl Global {
     pub fn control(&mut self, now: Instant, rng: &mut impl Rng) {
         for region in &mut self.regions {
             region.pool.refresh(now);
-            let traffic = region.tally.drain();
-            region.judge(traffic, self.on, now, rng);
+            region.judge(self.on, now, rng);
         }
         let reach: Vec<Reach> = self.regions.iter().map(Region::reach).collect();
         self.isolation.observe(&reach, now);
         let claims: Vec<Claim> = self.regions.iter().map(Region::claim).collect();
         let most = if self.on.removal { 0.5 } else { 1.0 };
-        let isolated = self.isolation.is_isolated();
-        let open = removal::limit(&claims, most, isolated, &mut self.verdicts);
+        let open = removal::limit(&claims, most, &mut self.verdicts);
         if open && !self.on.removal {
             self.verdicts.fill(Verdict::AsJudged);
+        }
+        for (region, verdict) in self.regions.iter_mut().zip(&self.verdicts) {
+            region.weigh(*verdict, now);
         }
         self.plan(now);
         let view = |(at, region): (usize, &Region)| {
@@ -143,7 +146,9 @@ impl Global {
 // === impl Region ===
 
 impl Region {
-    fn judge(&mut self, traffic: Drained, on: Mechanisms, now: Instant, rng: &mut impl Rng) {
+    fn judge(&mut self, on: Mechanisms, now: Instant, rng: &mut impl Rng) {
+        let traffic = self.tally.drain();
+        self.traffic = traffic;
         let report = self.report.filter(|report| now.since(report.at) < FRESH);
         let signals = Signals {
             report: report.map(|report| ReportView {
@@ -167,15 +172,28 @@ impl Region {
         self.evidence.observe(&signals, now, rng);
         self.flips += u64::from(!was_out && self.evidence.is_out());
         self.shift.observe(traffic.latency(), now);
+    }
+
+    /// Load and room, once it is known what the cap retains.
+    fn weigh(&mut self, verdict: Verdict, now: Instant) {
+        let report = self.report.filter(|report| now.since(report.at) < FRESH);
+        let retained = verdict != Verdict::AsJudged;
+        let usable = self.evidence.condition().is_usable() || retained;
         let gauge = Gauge {
-            usable: self.evidence.condition().is_usable() && !self.drained,
+            usable: usable && !self.drained,
             capacity_rps: report.map(|report| report.capacity),
             rps: report.map(|report| report.rps),
             utilization: report.map(|report| report.rps / report.capacity.max(1.0)),
             shed: report.map_or(0.0, |report| report.shed),
-            traffic,
+            traffic: self.traffic,
         };
         self.basin.observe(&gauge, now);
+    }
+
+    /// Load and room.
+    #[must_use]
+    pub const fn basin(&self) -> &Basin {
+        &self.basin
     }
 
     fn reach(&self) -> Reach {
@@ -212,7 +230,6 @@ impl Region {
             Verdict::AsJudged => (self.evidence.condition(), self.evidence.ramp(now)),
             Verdict::Retained(share) => (Condition::Healthy, share),
         };
-        let retained = verdict != Verdict::AsJudged;
         Candidate {
             priority: u32::try_from(at).unwrap_or(u32::MAX),
             weight: 1,
@@ -231,12 +248,7 @@ impl Region {
                 } else {
                     0.0
                 },
-                // What the cap retains has no plan of its own.
-                room: if on.waterfall && !retained {
-                    self.basin.room()
-                } else {
-                    1.0
-                },
+                room: if on.waterfall { self.basin.room() } else { 1.0 },
                 ..Factors::default()
             },
         }

@@ -146,6 +146,36 @@ impl World {
         self
     }
 
+    /// Second by second: requests that ended well and badly, tries by region; and the regions' state at the end.
+    #[must_use]
+    pub fn story(&self) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for (at, second) in self.ledger.seconds.iter().enumerate() {
+            let (good, bad, refused) = (second.good, second.bad, second.refused);
+            let tries = &second.tries;
+            lines.push(format!(
+                "{at:4} s: {good} good, {bad} bad, {refused} refused, tries {tries:?}"
+            ));
+        }
+        for (at, global) in self.globals.iter().enumerate() {
+            for region in &global.regions {
+                let (state, why) = (region.evidence.state(), region.evidence.why());
+                lines.push(format!(
+                    "global {at}: {state:?} by {why:?}, {} flips",
+                    region.flips
+                ));
+            }
+            lines.push(format!("  {:?}", global.verdicts));
+            for candidate in &global.candidates {
+                lines.push(format!(
+                    "  {:?} {:?}",
+                    candidate.condition, candidate.factors
+                ));
+            }
+        }
+        lines.join("\n")
+    }
+
     fn handle(&mut self, event: Event, over: bool) {
         match event {
             Event::Arrival | Event::Again { .. } if over => {}

@@ -232,6 +232,10 @@ impl<T: TierProgram> Process<T> {
         if pending.is_empty() {
             self.warm.store(true, Relaxed);
         }
+        let regions = self.shared.plan.load().regions.clone();
+        if regions.is_some_and(|set| set.together.is_isolated() && set.view().fails_open) {
+            pending.push("a way to the regions: none can be reached from here".to_owned());
+        }
         Readiness {
             ready: pending.is_empty() && !lifecycle.is_leaving(),
             pending,

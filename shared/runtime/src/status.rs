@@ -6,12 +6,12 @@ use crate::listen::Counts;
 use crate::plan::{Action, Plan, Tier};
 use crate::process::Process;
 use crate::tier::TierProgram;
-use crate::upstream::{Health, Member, Pool, RegionEntry};
+use crate::upstream::{Health, Member, Pool, RegionEntry, RegionNote, region_text};
 use lb_core::config::model::Route;
-use lb_core::region::{Candidate, Condition};
+use lb_core::region::Candidate;
 use lb_core::status::{
     CheckStatus, ConfigStatus, EndpointState, EndpointStatus, Lifecycle, ListenerStatus,
-    PoolStatus, RegionState, RegionStatus, RouteStatus, Status, Tier as TierStatus,
+    PoolStatus, RegionStatus, RouteStatus, Status, Tier as TierStatus,
 };
 use lb_core::time::Instant;
 use std::sync::Arc;
@@ -39,17 +39,6 @@ pub(crate) fn state_of(member: &Member, now: Instant) -> (EndpointState, String)
             let why = failure.map_or("checks fail".to_owned(), |failure| failure.to_string());
             (EndpointState::Unhealthy, why)
         }
-    }
-}
-
-/// A region's state by its fitness.
-pub(crate) fn region_state(condition: Condition) -> RegionState {
-    match condition {
-        Condition::Healthy => RegionState::Healthy,
-        Condition::Degraded(_) => RegionState::Degraded,
-        Condition::Unhealthy => RegionState::Unhealthy,
-        Condition::Drained => RegionState::Drained,
-        Condition::Offline => RegionState::Offline,
     }
 }
 
@@ -240,13 +229,13 @@ fn regions(plan: &Plan) -> Vec<RegionStatus> {
         return Vec::new();
     };
     let view = set.view();
-    let known = set.regions.iter().zip(&view.candidates).zip(&view.since);
+    let known = set.regions.iter().zip(&view.candidates).zip(&view.notes);
     known
-        .map(|((entry, candidate), since)| region(entry, candidate, *since))
+        .map(|((entry, candidate), note)| region(entry, candidate, note))
         .collect()
 }
 
-fn region(entry: &RegionEntry, candidate: &Candidate, since: Instant) -> RegionStatus {
+fn region(entry: &RegionEntry, candidate: &Candidate, note: &RegionNote) -> RegionStatus {
     let now = clock::now();
     let view = entry.pool.view();
     let summary = entry.summary(now);
@@ -260,13 +249,6 @@ fn region(entry: &RegionEntry, candidate: &Candidate, since: Instant) -> RegionS
     let share = summary
         .as_ref()
         .map(|summary| summary.healthy_weight_fraction.get());
-    let why = match (candidate.condition, healthy, share) {
-        (Condition::Drained, _, _) => "weight 0".to_owned(),
-        (Condition::Healthy, _, _) => String::new(),
-        (_, 0, _) => "no replica is reachable".to_owned(),
-        (_, _, Some(share)) => format!("{:.0} % of its servers are healthy", share * 100.0),
-        _ => "too few replicas".to_owned(),
-    };
     let capacity = summary.as_ref().and_then(|summary| summary.capacity_rps);
     RegionStatus {
         name: entry.name.to_string(),
@@ -275,9 +257,13 @@ fn region(entry: &RegionEntry, candidate: &Candidate, since: Instant) -> RegionS
         capacity_rps: capacity
             .map(|rate| rate.get() as u32)
             .or(entry.capacity_rps),
-        state: region_state(candidate.condition),
-        why,
-        since_ms: millis(now.since(since)),
+        state: note.state,
+        why: region_text::describe(note, now),
+        since_ms: millis(now.since(note.since)),
+        ramp: candidate.factors.ramp,
+        shift: candidate.factors.shift,
+        spill: candidate.factors.spill,
+        room: candidate.factors.room,
         healthy_fraction: share,
         report_age_ms: summary.as_ref().map(|summary| millis(summary.age)),
         utilization: summary

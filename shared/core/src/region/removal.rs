@@ -7,23 +7,25 @@
 //! # Choice
 //! [`limit`] stands above the verdicts. No more than half of the regions go out without an operator; when no region is
 //! left, all of them are used as if they were well. A region that went out first stays out, so that the cap does not
-//! rotate. Of those beyond the cap, one that checks or reports condemned keeps its whole share, because the detector is
-//! the likelier fault, and its own traffic convicts it within a handful of requests if it is not. One that its traffic
-//! convicted keeps a tenth: enough to see it recover, little enough for the retries to absorb.
+//! rotate. Those beyond the cap keep a trickle: if the detector was the fault, its successes acquit the region at once
+//! ([`evidence`](super::evidence)); if two of three regions are really frozen, the retries absorb it. A whole share for
+//! what checks alone condemned was tried and is wrong: then the second region that freezes takes its users with it, as
+//! no answer of it convicts it before the first-byte timeout, and nothing after that.
 //!
 //! [`Isolation`] asks whether the fault is ours. Independent regions seldom die within seconds of each other: when most of
-//! them can't be reached from here although their last reports were good, this replica is cut off. It says so (readiness,
-//! so that the layer above takes it out) and keeps trying all regions meanwhile.
+//! them can't be reached from here although their last reports were good, this replica is cut off, and says so. While a
+//! region is left, that one serves all the same: if most regions really died together, every replica sees the same, and
+//! taking them all out for it would end the service. Only with none left is it a reason not to be ready.
 //!
 //! # Limits
-//! A fault that really hits most regions at one moment looks like isolation from every replica. All of them then say that
+//! A fault that really hits all regions at one moment looks like isolation from every replica. All of them then say that
 //! they are not ready; the layer above fails open in its turn.
 
 use crate::time::Instant;
 use std::time::Duration;
 
-/// Share that a convicted region keeps when the cap retains it.
-const TRICKLE: f64 = 0.10;
+/// Share that a condemned region keeps when the cap retains it.
+const TRICKLE: f64 = 0.02;
 /// Regions lost within this of each other were lost at one time.
 const AT_ONCE: Duration = Duration::from_secs(10);
 /// How long regions must be in reach again before a replica calls itself connected.
@@ -81,22 +83,17 @@ pub struct Isolation {
 }
 
 /// Bounds what goes out to `max_removed` (0 to 1) of the regions. `verdicts` gets one for each claim. True when no region
-/// was left and all are used (fail open). Also with `isolated`: then the evidence tells of this replica.
-pub fn limit(
-    claims: &[Claim],
-    max_removed: f64,
-    isolated: bool,
-    verdicts: &mut Vec<Verdict>,
-) -> bool {
+/// was left and all are used (fail open).
+pub fn limit(claims: &[Claim], max_removed: f64, verdicts: &mut Vec<Verdict>) -> bool {
     verdicts.clear();
     verdicts.resize(claims.len(), Verdict::AsJudged);
     let mine = || claims.iter().filter(|claim| !claim.by_operator);
     let total = mine().count();
     let serving = mine().filter(|claim| claim.want == Want::In).count();
-    if total > 0 && (serving == 0 || isolated) {
+    if total > 0 && serving == 0 {
         let undecided = mine().any(|claim| claim.want == Want::Undecided);
         // What nobody has judged yet is better than what was condemned.
-        let open = |claim: &Claim| !undecided || isolated || claim.want == Want::Undecided;
+        let open = |claim: &Claim| !undecided || claim.want == Want::Undecided;
         for (claim, verdict) in claims.iter().zip(verdicts.iter_mut()) {
             if !claim.by_operator && claim.want != Want::In && open(claim) {
                 *verdict = Verdict::Retained(1.0);
@@ -114,14 +111,8 @@ pub fn limit(
         .collect();
     out.sort_unstable();
     for (_, index) in out.into_iter().skip(allowed) {
-        let want = claims.get(index).map(|claim| claim.want);
-        let share = if want == Some(Want::OutByTraffic) {
-            TRICKLE
-        } else {
-            1.0
-        };
         if let Some(verdict) = verdicts.get_mut(index) {
-            *verdict = Verdict::Retained(share);
+            *verdict = Verdict::Retained(TRICKLE);
         }
     }
     false

@@ -15,7 +15,7 @@ fn claim(want: Want, since: u64) -> Claim {
 
 fn settle(claims: &[Claim]) -> (Vec<Verdict>, bool) {
     let mut verdicts = Vec::new();
-    let open = limit(claims, 0.5, false, &mut verdicts);
+    let open = limit(claims, 0.5, &mut verdicts);
     (verdicts, open)
 }
 
@@ -29,7 +29,11 @@ fn half_may_go_and_the_first_stay_out() {
     ];
     let (verdicts, open) = settle(&claims);
     assert!(!open);
-    assert_eq!(verdicts[0], Verdict::Retained(1.0), "the last to go stays");
+    assert_eq!(
+        verdicts[0],
+        Verdict::Retained(TRICKLE),
+        "the last to go keeps a trickle"
+    );
     assert_eq!(verdicts[1..], [Verdict::AsJudged; 3]);
 }
 

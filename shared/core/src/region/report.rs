@@ -31,6 +31,7 @@ use crate::name::{RegionName, ReplicaName};
 pub use measure::{Fraction, Load, Rate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// One replica's report of its region.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,7 +51,8 @@ pub struct RegionReport {
     pub endpoints_healthy: u32,
     /// Routable share of the servers' weight.
     pub healthy_weight_fraction: Fraction,
-    /// Requests per second that the region's servers are able to serve, where that is known.
+    /// Requests per second that the region's servers are able to serve, where that is known: configured, or by the limits
+    /// found ([`capacity_of_limit`]).
     #[serde(default)]
     pub capacity_rps: Option<Rate>,
     /// Requests being served by this replica.
@@ -66,6 +68,15 @@ pub struct RegionReport {
     pub err_rate: Fraction,
     /// The replica asks for no new work.
     pub draining: bool,
+}
+
+/// The rate that a limit of requests in flight allows at a mean time to answer, by Little's law. None without a measured
+/// time. An adaptive limit so becomes a capacity: when servers are lost or slow, limit and latency tell it at once, whatever
+/// was configured. Sum it over the pools that serve different requests.
+#[must_use]
+pub fn capacity_of_limit(limit: f64, time_to_answer: Duration) -> Option<Rate> {
+    let seconds = time_to_answer.as_secs_f64();
+    (seconds > 0.0 && limit > 0.0).then(|| Rate::saturating(limit / seconds))
 }
 
 // === impl RegionReport ===

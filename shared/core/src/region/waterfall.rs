@@ -12,7 +12,8 @@
 //!   gain of its own to swing with. Smoothed over 5 s, at most 10 points a second up and 2 down.
 //! - **Room.** What a region can take for others is its cap less its own requests. Displaced load (spilled, or of regions
 //!   that are out) is offered room in proportion; what finds none stays at home when its home lives, and is else refused
-//!   at once. Room shrinks at once and grows by 10 points a second. A region that spills takes little, above a tenth
+//!   at once. Room shrinks at once and grows by 10 points a second, by 50 while the region
+//!   has plain room. A region that spills takes little, above a tenth
 //!   nothing: so load never cascades.
 //! - **Saturation.** Requests refused by a region say that it is full, whatever it reports as utilisation.
 //!
@@ -38,7 +39,7 @@ use crate::time::Instant;
 
 /// Displaced load fills a region to this much below the point where spill is complete.
 const MARGIN: f64 = 0.03;
-/// A region that gives away this share takes nothing.
+/// A region that needs to give away this share takes nothing.
 const SPILLING: f64 = 0.10;
 /// Less displaced load than this, in requests a second, is taken for this.
 const LEAST_DISPLACED: f64 = 1.0;
@@ -64,11 +65,13 @@ pub fn plan(basins: &mut [&mut Basin], rules: &Rules, now: Instant) {
     let displaced = displaced.max(LEAST_DISPLACED);
     for basin in basins.iter_mut() {
         basin.weigh(scale, basin.planned(now));
+        if basin.is_new() {
+            basin.open_room(now);
+            continue;
+        }
         let room = basin.room_for_others(rules);
-        basin.aim_room(
-            room.map_or(1.0, |rps| (rps / displaced).clamp(0.0, 1.0)),
-            now,
-        );
+        let share = room.map_or(1.0, |rps| (rps / displaced).clamp(0.0, 1.0));
+        basin.aim_room(share, rules, now);
     }
 }
 

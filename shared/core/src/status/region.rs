@@ -22,6 +22,14 @@ pub struct RegionStatus {
     pub why: String,
     /// How long it has been in that state, in milliseconds.
     pub since_ms: u64,
+    /// Share of its requests that it takes while it comes back, or while too much is out, 0 to 1.
+    pub ramp: f64,
+    /// Share that it keeps while it is slower than its own past and the others are not, 0 to 1.
+    pub shift: f64,
+    /// Share of its requests that it has no capacity for and gives to others, 0 to 1.
+    pub spill: f64,
+    /// Share of the requests that others give away which it has room for, 0 to 1.
+    pub room: f64,
     /// Share of its servers' weight that is routable, 0 to 1, by its report; none without a report.
     pub healthy_fraction: Option<f64>,
     /// Age of its last report, in milliseconds; none without a report.

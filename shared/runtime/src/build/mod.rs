@@ -8,11 +8,14 @@ mod rules;
 
 pub use pools::{MemberSpec, PoolSpec};
 
+use crate::clock;
 use crate::discover::WatchStats;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::plan::{Action, Identity, Plan};
 use crate::tier::{Common, TierProgram};
-use crate::upstream::{Changes, EndpointTable, Pool, RegionSet, Reports};
+use crate::upstream::{
+    Changes, EndpointTable, Pool, RegionCounters, RegionMemory, RegionSet, RegionsMemory,
+};
 use lb_core::balance::PoolLoad;
 use lb_core::config::model;
 use lb_core::http::forward::Trust;
@@ -38,7 +41,8 @@ pub struct Site {
     pub changes: Arc<Changes>,
     resolved: Mutex<HashMap<String, Vec<SocketAddr>>>,
     lookups: Mutex<HashMap<String, Arc<WatchStats>>>,
-    reports: Mutex<HashMap<String, Reports>>,
+    regions: Mutex<HashMap<String, Arc<RegionMemory>>>,
+    together: Arc<RegionsMemory>,
     loads: Mutex<HashMap<String, Arc<PoolLoad>>>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
 }
@@ -72,7 +76,8 @@ impl Site {
             changes: Arc::default(),
             resolved: Mutex::default(),
             lookups: Mutex::default(),
-            reports: Mutex::default(),
+            regions: Mutex::default(),
+            together: Arc::default(),
             loads: Mutex::default(),
             budgets: Mutex::default(),
         }
@@ -121,11 +126,30 @@ impl Site {
         lookups.entry(address.to_owned()).or_default().clone()
     }
 
-    /// The reports of a region's replicas.
+    /// What is known of a region; it belongs to the region's name.
     #[must_use]
-    pub fn reports(&self, region: &str) -> Reports {
-        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        reports.entry(region.to_owned()).or_default().clone()
+    pub fn region(&self, name: &str, failover: &model::Failover) -> Arc<RegionMemory> {
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(RegionMemory::new(failover, clock::now()));
+        let memory = regions.entry(name.to_owned()).or_insert_with(make).clone();
+        memory.reconfigure(failover);
+        memory
+    }
+
+    /// What is known of all regions together.
+    #[must_use]
+    pub fn together(&self) -> Arc<RegionsMemory> {
+        self.together.clone()
+    }
+
+    /// What counts their changes.
+    #[must_use]
+    pub fn region_counters(&self) -> RegionCounters {
+        let families = &self.metrics.families;
+        RegionCounters {
+            failovers: families.failovers.clone(),
+            transitions: families.region_transitions.clone(),
+        }
     }
 }
 

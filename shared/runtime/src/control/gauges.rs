@@ -66,14 +66,28 @@ impl Gauges {
         }
         self.servers = seen;
         let Some(regions) = &plan.regions else { return };
-        for (region, candidate) in regions.regions.iter().zip(&regions.view().candidates) {
-            let is = status::region_state(candidate.condition);
+        families
+            .region_isolated
+            .set(i64::from(regions.together.is_isolated()));
+        let view = regions.view();
+        let known = view.candidates.iter().zip(&view.notes);
+        for (region, (candidate, note)) in regions.regions.iter().zip(known) {
             for state in RegionState::ALL {
                 let labels = [region.name.as_str(), state.as_str()];
                 families
                     .region_state
                     .with_label_values(&labels)
-                    .set(i64::from(state == is));
+                    .set(i64::from(state == note.state));
+            }
+            let factors = &candidate.factors;
+            for (kind, share) in [
+                ("ramp", factors.ramp),
+                ("shift", factors.shift),
+                ("spill", factors.spill),
+                ("room", factors.room),
+            ] {
+                let labels = [region.name.as_str(), kind];
+                families.region_share.with_label_values(&labels).set(share);
             }
             if let Some(summary) = region.summary(now) {
                 let age = families

@@ -162,6 +162,13 @@ fn learn(shared: &Shared, endpoint: &Weak<Endpoint>, snapshot: CheckSnapshot) {
     let label = result.failure().map_or("pass", |failure| failure.label());
     let checks = &shared.metrics.families.health_checks;
     checks.with_label_values(&[pool, label]).inc();
+    if result.failure().is_none() {
+        let plan = shared.plan.load();
+        let regions = plan.regions.iter().flat_map(|set| &set.regions);
+        if let Some(region) = regions.into_iter().find(|r| r.name.as_str() == pool) {
+            region.memory.probe_passed();
+        }
+    }
     let health = match snapshot.verdict {
         Verdict::Healthy => Some(Health::Healthy),
         Verdict::Unhealthy => Some(Health::Unhealthy),

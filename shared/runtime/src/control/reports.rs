@@ -49,7 +49,7 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
                 };
                 match tokio::time::timeout(TIMEOUT, ask(&admin)).await {
                     Ok(Ok(report)) if report.region == region.name => {
-                        region.record(report, clock::now());
+                        region.memory.record(report, clock::now());
                     }
                     Ok(Ok(report)) => log::warn!(
                         "region {}: {admin} reports for region {}: check the replica's address",

@@ -82,6 +82,9 @@ impl Request {
             _ => endpoint.metrics.failure(),
         }
         if failure.is_gateway_error() {
+            if let Some(region) = &self.tries.memory {
+                region.tally.failed();
+            }
             endpoint.load.penalize(now);
             if endpoint.errors.record(true) {
                 pool.convict(endpoint, now);
@@ -102,6 +105,9 @@ impl Request {
             return self.account_failure(failure);
         }
         endpoint.count(false);
+        if let Some(region) = &self.tries.memory {
+            region.tally.succeeded(self.times.first_byte);
+        }
         endpoint.metrics.response(status);
         let _ = endpoint.errors.record(false);
         let head_at = self.times.sent + self.times.first_byte;

@@ -2,13 +2,14 @@
 
 use crate::clock;
 use crate::plan::{Action, Plan, Rule};
-use crate::upstream::{Endpoint, Pool};
+use crate::upstream::{Endpoint, Pool, RegionMemory};
 use bytes::Bytes;
 use http::HeaderValue;
 use lb_core::balance::{EndpointId, InFlight};
 use lb_core::config::model::Location;
 use lb_core::http::tier::Priority;
 use lb_core::reason::Reason;
+use lb_core::region::Ask;
 use lb_core::retry::{Facts, Failure, Verdict};
 use lb_core::time::Instant;
 use std::net::IpAddr;
@@ -36,6 +37,8 @@ pub(crate) struct Request {
     pub(super) prior_attempt: u32,
     pub(super) location: Option<Location>,
     pub(super) hash_key: Option<u64>,
+    /// What it brings to the choice of a region.
+    pub(super) ask: Ask,
     pub(super) is_upgrade: bool,
     /// The region report that goes with the response, when one is due.
     pub(super) report: Option<HeaderValue>,
@@ -63,6 +66,10 @@ pub(super) struct Tries {
     pub(super) endpoints: Vec<EndpointId>,
     /// Regions that are done with, by position.
     pub(super) spent_regions: Vec<usize>,
+    /// The region of the last try takes its outcome down.
+    pub(super) memory: Option<Arc<RegionMemory>>,
+    /// The region that it belongs to is out, and no other has room.
+    pub(super) found_no_room: bool,
     /// The region that is being tried, and how often it was.
     pub(super) region: Option<(usize, u32)>,
     pub(super) pool: Option<Arc<Pool>>,
@@ -123,6 +130,7 @@ impl Request {
             prior_attempt: admitted.prior_attempt,
             location: admitted.location,
             hash_key: None,
+            ask: Ask::default(),
             is_upgrade: false,
             report: None,
             idempotent: head.method.is_idempotent(),

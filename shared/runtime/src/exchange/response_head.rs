@@ -87,7 +87,7 @@ fn take_report(request: &Request, report: &HeaderValue) {
     if let (Some(region), Some(report)) = (route.set.regions.get(index), report)
         && report.region == region.name
     {
-        region.record(report, clock::now());
+        region.memory.record(report, clock::now());
     }
 }
 

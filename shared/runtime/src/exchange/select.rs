@@ -6,7 +6,9 @@ use crate::plan::Action;
 use crate::upstream::{Endpoint, Pool, RegionRoute};
 use lb_core::balance::hash::stable_hash;
 use lb_core::config::model::HashOn;
+use lb_core::region::{Ask, Choice};
 use pingora_http::RequestHeader;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Request {
@@ -46,7 +48,9 @@ impl Request {
                     (next, 0)
                 }
             };
-            let pool = route.set.regions.get(index)?.pool.clone();
+            let entry = route.set.regions.get(index)?;
+            let pool = entry.pool.clone();
+            self.tries.memory = Some(entry.memory.clone());
             if let Some(endpoint) = self.select_in(pool.clone()).or_else(|| self.resort(&pool)) {
                 self.tries.region = Some((index, made + 1));
                 return Some(endpoint);
@@ -65,7 +69,40 @@ impl Request {
     fn next_region(&mut self, route: &RegionRoute) -> Option<usize> {
         let spent = &self.tries.spent_regions;
         let tried = |index: usize| spent.contains(&index);
-        clock::with_rng(|rng| route.pick(self.location, tried, rng)).map(|picked| picked.index)
+        let ask = self.ask;
+        let choice = clock::with_rng(|rng| route.choose(&ask, self.location, tried, rng));
+        if self.tries.made == 0 && self.tries.spent_regions.is_empty() {
+            route.count(&choice);
+        }
+        match choice {
+            Choice::Region(picked) => Some(picked.index),
+            Choice::Full(_) => {
+                self.tries.found_no_room = true;
+                None
+            }
+            Choice::Exhausted => None,
+        }
+    }
+
+    /// What the request brings to the choice of a region.
+    pub(super) fn ask(&self, route: &RegionRoute, head: &RequestHeader) -> Ask {
+        let header = route.set.failover.override_header.as_ref();
+        let named = header
+            .filter(|_| self.trusted)
+            .and_then(|name| head.headers.get(name.as_str()))
+            .and_then(|value| value.to_str().ok());
+        let position = |name: &str| {
+            let regions = route.set.regions.iter();
+            regions
+                .map(|region| region.name.as_str())
+                .position(|known| known == name)
+        };
+        Ask {
+            client: Some(hash_of(self.client)),
+            sticky: None,
+            demanded: named.and_then(position),
+            spill: route.spill,
+        }
     }
 
     /// The hash that sticky policies choose by: a header, a cookie, the path, else the client's address.
@@ -83,10 +120,14 @@ impl Request {
         if on.path {
             return stable_hash(head.uri.path().as_bytes());
         }
-        match self.client {
-            std::net::IpAddr::V4(ip) => stable_hash(&ip.octets()),
-            std::net::IpAddr::V6(ip) => stable_hash(&ip.octets()),
-        }
+        hash_of(self.client)
+    }
+}
+
+fn hash_of(client: IpAddr) -> u64 {
+    match client {
+        IpAddr::V4(ip) => stable_hash(&ip.octets()),
+        IpAddr::V6(ip) => stable_hash(&ip.octets()),
     }
 }
 

@@ -28,7 +28,12 @@ pub(super) async fn run(
     let mut last = TryEnd::Refused(Reason::NoEndpoint);
     loop {
         let Some(endpoint) = request.select() else {
-            return last;
+            return match last {
+                TryEnd::Refused(_) if request.tries.found_no_room => {
+                    TryEnd::Refused(Reason::Overloaded)
+                }
+                last => last,
+            };
         };
         let end = attempt(worker, session, connection, request, &endpoint).await;
         let pause = match end {
@@ -61,10 +66,12 @@ fn prepare(session: &mut ServerSession, request: &mut Request) {
     request.body.complete = session.is_body_empty();
     let rule = request.rule.clone();
     rule.budget.deposit(request.now);
-    if let Action::Pool(pool) = &rule.action
-        && pool.spec.policy.needs_key()
-    {
-        request.hash_key = Some(request.hash(&pool.spec.hash_on, session.req_header()));
+    match &rule.action {
+        Action::Pool(pool) if pool.spec.policy.needs_key() => {
+            request.hash_key = Some(request.hash(&pool.spec.hash_on, session.req_header()));
+        }
+        Action::Regions(route) => request.ask = request.ask(route, session.req_header()),
+        Action::Pool(_) | Action::Redirect(_) => {}
     }
 }
 

@@ -1,26 +1,32 @@
-//! The regions at work (global tier): a pool of replicas each, and what is known of the region.
+//! The regions at work (global tier): a pool of replicas each, and the verdicts on them.
+//!
+//! The data path reads one immutable [`RegionView`]. The control thread steps the state machines of
+//! `lb_core::region` and stores the next one: each region's evidence, the cap on what goes out at one time,
+//! the plan of who takes whose load, and the shift away from what turned slow.
 
-use super::{Pool, PoolView};
+use super::region_memory::RegionMemory;
+use super::{Health, Pool};
+use crate::clock;
 use arc_swap::ArcSwap;
-use lb_core::config::model::{Location, RegionOrder};
-use lb_core::name::{RegionName, ReplicaName};
-use lb_core::region::report::{Received, RegionReport, RegionSummary, merge};
-use lb_core::region::{Candidate, Condition, Factors, Picked, Ranking};
+use lb_core::config::model::{Failover, Location};
+use lb_core::name::RegionName;
+use lb_core::region::evidence::{Evidence, ProbeTally, Transition, Why};
+use lb_core::region::removal::{self, Claim, Isolation, Reach, Verdict, Want};
+use lb_core::region::report::RegionSummary;
+use lb_core::region::{Candidate, Condition, Factors, latency_shift, waterfall};
+use lb_core::status::RegionState;
 use lb_core::time::Instant;
 use prometheus::IntCounterVec;
-use rand::Rng;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A report older than this no longer speaks for its region: probes and traffic decide alone.
-const REPORT_FRESH: Duration = Duration::from_secs(15);
+/// Steps closer than this to the one before wait for the next.
+const LEAST_STEP: Duration = Duration::from_millis(20);
+/// A report of this healthy share or more was a good one.
+const WELL: f64 = 0.70;
 
-/// The last report of each replica of a region.
-pub type Reports = Arc<Mutex<HashMap<ReplicaName, Received>>>;
-
-/// What the configuration says of a region, and what its replicas report.
+/// What the configuration says of a region, and what is known of it.
 #[derive(Debug)]
 pub struct RegionEntry {
     /// The region's name.
@@ -35,18 +41,43 @@ pub struct RegionEntry {
     pub location: Option<Location>,
     /// Its replicas.
     pub pool: Arc<Pool>,
-    /// The last report of each replica, and when it came. They outlive a reload.
-    pub reports: Reports,
+    /// What is known of it.
+    pub memory: Arc<RegionMemory>,
 }
 
 /// What the data path sees of the regions.
 #[derive(Debug, Default)]
 pub struct RegionView {
-    generation: u64,
+    pub(super) generation: u64,
     /// One for each region, in the order of the configuration.
     pub candidates: Vec<Candidate>,
-    /// Since when each region's condition is of its kind.
-    pub since: Vec<Instant>,
+    /// The verdict on each.
+    pub notes: Vec<RegionNote>,
+    /// No region was left, so that all are used.
+    pub fails_open: bool,
+}
+
+/// The verdict on a region, for people.
+#[derive(Debug, Clone, Copy)]
+pub struct RegionNote {
+    /// Its state.
+    pub state: RegionState,
+    /// Since when.
+    pub since: Instant,
+    /// The reason.
+    pub why: Why,
+    /// The evidence is against it, but too much would go out.
+    pub retained: bool,
+    /// It flaps, and is not back before this.
+    pub held_until: Option<Instant>,
+}
+
+/// What is known of the regions together. It outlives reloads.
+#[derive(Debug, Default)]
+pub struct RegionsMemory {
+    isolation: Mutex<Isolation>,
+    isolated: AtomicBool,
+    stepped: AtomicU64,
 }
 
 /// All regions of one configuration generation.
@@ -54,92 +85,192 @@ pub struct RegionView {
 pub struct RegionSet {
     /// The regions, in the order of the configuration.
     pub regions: Vec<RegionEntry>,
+    /// When regions go out and come back.
+    pub failover: Failover,
+    /// What is known of them together.
+    pub together: Arc<RegionsMemory>,
     view: ArcSwap<RegionView>,
     generation: AtomicU64,
     failovers: IntCounterVec,
+    transitions: IntCounterVec,
 }
 
-/// How a route uses the regions.
-#[derive(Debug)]
-pub struct RegionRoute {
-    /// All regions.
-    pub set: Arc<RegionSet>,
-    /// The order in which they are tried.
-    pub order: RegionOrder,
-    allowed: Vec<bool>,
-    ranking: ArcSwap<(u64, Ranking)>,
+/// The counters of a [`RegionSet`].
+#[derive(Debug, Clone)]
+pub struct RegionCounters {
+    /// Requests that moved from one region to another.
+    pub failovers: IntCounterVec,
+    /// Changes of state.
+    pub transitions: IntCounterVec,
 }
 
 // === impl RegionEntry ===
 
 impl RegionEntry {
-    /// Takes in a replica's report; an older one than known is dropped.
-    pub fn record(&self, report: RegionReport, at: Instant) {
-        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        let older = reports.get(&report.replica).is_some_and(|known| {
-            known.report.boot_id == report.boot_id && known.report.seq >= report.seq
-        });
-        if !older {
-            reports.insert(report.replica.clone(), Received { report, at });
-        }
-    }
-
     /// The fresh reports as one; `None` when there is none.
     #[must_use]
     pub fn summary(&self, now: Instant) -> Option<RegionSummary> {
-        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        merge(reports.values(), now, REPORT_FRESH)
+        self.memory.summary(now)
     }
 
-    /// Share of the region that can take requests: that of its replicas as this process sees them, times
-    /// that of its servers as the replicas report it. A missing report is not zero: it says nothing.
-    #[must_use]
-    pub fn healthy_share(&self, view: &PoolView, now: Instant) -> f64 {
-        let servers = self
-            .summary(now)
-            .map_or(1.0, |summary| summary.healthy_weight_fraction.get());
-        let replicas = if view.panic { 0.0 } else { view.healthy_share };
-        // One healthy replica of two is enough to carry a region; none is not.
-        let reachable = if replicas > 0.0 { 1.0 } else { 0.0 };
-        reachable * servers
+    const fn is_drained(&self) -> bool {
+        self.weight == 0
     }
 
-    fn candidate(&self, now: Instant) -> Candidate {
+    fn probes(&self) -> ProbeTally {
         let view = self.pool.view();
-        let condition = if self.weight == 0 {
-            Condition::Drained
-        } else {
-            Condition::from_healthy_share(self.healthy_share(&view, now))
+        let with = |health: Health| {
+            let members = view.members.iter().filter(|m| m.weight.is_some());
+            let count = members.filter(|m| m.endpoint.health() == health).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
         };
+        let (healthy, unhealthy) = (with(Health::Healthy), with(Health::Unhealthy));
+        ProbeTally {
+            probing: self.pool.spec.check.enabled,
+            replicas: healthy + unhealthy + with(Health::Unknown),
+            healthy,
+            unhealthy,
+            passes: 0,
+        }
+    }
+
+    fn reach(&self) -> Reach {
+        let judged = self.memory.judged();
+        let evidence = &judged.evidence;
+        Reach {
+            by_operator: self.is_drained(),
+            lost: evidence.is_unreachable().then(|| evidence.since()),
+            reported_well: evidence.reported() >= WELL,
+        }
+    }
+
+    fn claim(&self) -> Claim {
+        let judged = self.memory.judged();
+        let evidence = &judged.evidence;
+        let want = match (evidence.is_out(), evidence.why()) {
+            (true, Why::Traffic) => Want::OutByTraffic,
+            (true, _) => Want::OutByChecks,
+            _ if evidence.condition().is_usable() => Want::In,
+            _ => Want::Undecided,
+        };
+        Claim {
+            by_operator: self.is_drained(),
+            want,
+            since: evidence.since(),
+        }
+    }
+
+    fn measure(&self, verdict: Verdict, now: Instant) {
+        let judged = self.memory.judged().evidence.condition().is_usable();
+        let usable = (judged || verdict != Verdict::AsJudged) && !self.is_drained();
+        self.memory.measure(usable, self.capacity_rps, now);
+    }
+
+    fn candidate(&self, verdict: Verdict, now: Instant, shifts: bool) -> Candidate {
+        let judged = self.memory.judged();
+        let (condition, ramp) = match verdict {
+            _ if self.is_drained() => (Condition::Drained, 1.0),
+            Verdict::AsJudged => (judged.evidence.condition(), judged.evidence.ramp(now)),
+            Verdict::Retained(share) => (Condition::Healthy, share),
+        };
+        let view = self.pool.view();
         let measured = view
             .endpoints()
             .iter()
             .filter_map(|e| e.measured_latency(now));
-        let latency = measured.min();
         Candidate {
             priority: self.priority,
             weight: self.weight,
             condition,
-            latency,
+            latency: measured.min(),
             location: self.location,
-            factors: Factors::default(),
+            factors: Factors {
+                dial: 1.0,
+                ramp,
+                shift: if shifts { judged.shift.share() } else { 1.0 },
+                spill: judged.basin.spill(),
+                room: judged.basin.room(),
+            },
         }
+    }
+
+    fn note(&self, verdict: Verdict, now: Instant) -> RegionNote {
+        let judged = self.memory.judged();
+        let evidence: &Evidence = &judged.evidence;
+        let drained = self.is_drained();
+        RegionNote {
+            state: if drained {
+                RegionState::Drained
+            } else {
+                evidence.state()
+            },
+            since: evidence.since(),
+            why: evidence.why(),
+            retained: !drained && verdict != Verdict::AsJudged,
+            held_until: evidence.held_until(now).filter(|_| evidence.is_out()),
+        }
+    }
+}
+
+// === impl RegionsMemory ===
+
+impl RegionsMemory {
+    /// Whether this replica is cut off from most regions although they were well.
+    #[must_use]
+    pub fn is_isolated(&self) -> bool {
+        self.isolated.load(Relaxed)
+    }
+
+    fn observe(&self, reach: &[Reach], now: Instant) {
+        let mut isolation = self
+            .isolation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match isolation.observe(reach, now) {
+            Some(true) => log::warn!(
+                "most regions went out of reach at one time although they reported to be well: this replica is taken to be \
+                 cut off, and is not ready when none is left"
+            ),
+            Some(false) => log::info!("regions are in reach again"),
+            None => {}
+        }
+        self.isolated.store(isolation.is_isolated(), Relaxed);
+    }
+
+    /// The time since the last step; none when that is too short for another.
+    fn step(&self, now: Instant) -> Option<Duration> {
+        let since = now.since(Instant::from_nanos(self.stepped.load(Relaxed)));
+        if since < LEAST_STEP {
+            return None;
+        }
+        self.stepped.store(now.as_nanos(), Relaxed);
+        Some(since)
     }
 }
 
 // === impl RegionSet ===
 
 impl RegionSet {
-    /// A set of regions. `failovers` counts requests that move from one to another.
+    /// A set of regions.
     #[must_use]
-    pub fn new(regions: Vec<RegionEntry>, failovers: IntCounterVec, now: Instant) -> Self {
+    pub fn new(
+        regions: Vec<RegionEntry>,
+        failover: Failover,
+        together: Arc<RegionsMemory>,
+        counters: RegionCounters,
+        now: Instant,
+    ) -> Self {
         let set = Self {
             regions,
+            failover,
+            together,
             view: ArcSwap::default(),
             generation: AtomicU64::new(0),
-            failovers,
+            failovers: counters.failovers,
+            transitions: counters.transitions,
         };
-        set.refresh(now);
+        let (verdicts, fails_open) = set.limit();
+        set.publish(&verdicts, fails_open, now);
         set
     }
 
@@ -160,79 +291,71 @@ impl RegionSet {
 
     /// Judges all regions again. Control thread only.
     pub fn refresh(&self, now: Instant) {
-        let candidates: Vec<Candidate> = self
-            .regions
-            .iter()
-            .map(|region| region.candidate(now))
-            .collect();
-        let before = self.view.load();
-        let kind = |candidate: &Candidate| std::mem::discriminant(&candidate.condition);
-        let since = candidates.iter().enumerate().map(|(index, candidate)| {
-            let same = before
-                .candidates
-                .get(index)
-                .is_some_and(|old| kind(old) == kind(candidate));
-            before
-                .since
-                .get(index)
-                .copied()
-                .filter(|_| same)
-                .unwrap_or(now)
-        });
-        let since = since.collect();
-        let generation = self.generation.fetch_add(1, Relaxed) + 1;
-        self.view.store(Arc::new(RegionView {
-            generation,
-            candidates,
-            since,
-        }));
-    }
-}
-
-// === impl RegionRoute ===
-
-impl RegionRoute {
-    /// A route over `set`; an empty `allowed` means all of it.
-    #[must_use]
-    pub fn new(set: Arc<RegionSet>, order: RegionOrder, allowed: &[RegionName]) -> Self {
-        let allowed = set
-            .regions
-            .iter()
-            .map(|r| allowed.is_empty() || allowed.contains(&r.name))
-            .collect();
-        Self {
-            set,
-            order,
-            allowed,
-            ranking: ArcSwap::from_pointee((0, Ranking::default())),
+        let Some(step) = self.together.step(now) else {
+            return;
+        };
+        for region in &self.regions {
+            let probes = region.probes();
+            let transition = clock::with_rng(|rng| region.memory.judge(probes, now, rng));
+            if let Some(transition) = transition.filter(|_| !region.is_drained()) {
+                self.announce(region, &transition);
+            }
         }
+        let reach: Vec<Reach> = self.regions.iter().map(RegionEntry::reach).collect();
+        self.together.observe(&reach, now);
+        let (verdicts, fails_open) = self.limit();
+        for (region, verdict) in self.regions.iter().zip(&verdicts) {
+            region.measure(*verdict, now);
+        }
+        self.plan(step, now);
+        self.publish(&verdicts, fails_open, now);
     }
 
-    /// Chooses a region that is not `tried`.
-    pub fn pick(
-        &self,
-        client: Option<Location>,
-        tried: impl Fn(usize) -> bool,
-        rng: &mut impl Rng,
-    ) -> Option<Picked> {
-        let view = self.set.view();
-        if self.order == RegionOrder::Geo {
-            return self.rank(&view, client).pick(&view.candidates, tried, rng);
-        }
-        let cached = self.ranking.load();
-        if cached.0 == view.generation {
-            return cached.1.pick(&view.candidates, tried, rng);
-        }
-        let ranking = self.rank(&view, None);
-        let picked = ranking.pick(&view.candidates, tried, rng);
-        self.ranking.store(Arc::new((view.generation, ranking)));
-        picked
+    /// What all verdicts together may take out; true when no region is left and all are used.
+    fn limit(&self) -> (Vec<Verdict>, bool) {
+        let claims: Vec<Claim> = self.regions.iter().map(RegionEntry::claim).collect();
+        let most = self.failover.max_removed.ratio();
+        let mut verdicts = Vec::with_capacity(claims.len());
+        let fails_open = removal::limit(&claims, most, &mut verdicts);
+        (verdicts, fails_open)
     }
 
-    /// The regions in order for a client.
-    #[must_use]
-    pub fn rank(&self, view: &RegionView, client: Option<Location>) -> Ranking {
-        let allowed = |index: usize| self.allowed.get(index).copied().unwrap_or(false);
-        Ranking::new(self.order, &view.candidates, allowed, client)
+    /// Who takes whose load.
+    fn plan(&self, step: Duration, now: Instant) {
+        let mut judged: Vec<_> = self.regions.iter().map(|r| r.memory.judged()).collect();
+        let mut basins: Vec<_> = judged.iter_mut().map(|j| &mut j.basin).collect();
+        waterfall::plan(&mut basins, &waterfall::Rules::new(&self.failover), now);
+        let mut shifts: Vec<_> = judged.iter_mut().map(|j| &mut j.shift).collect();
+        latency_shift::settle(&mut shifts, step);
+    }
+
+    fn publish(&self, verdicts: &[Verdict], fails_open: bool, now: Instant) {
+        let judged = || self.regions.iter().zip(verdicts.iter().copied());
+        let shifts = self.failover.latency_shift;
+        let view = RegionView {
+            generation: self.generation.fetch_add(1, Relaxed) + 1,
+            candidates: judged()
+                .map(|(region, verdict)| region.candidate(verdict, now, shifts))
+                .collect(),
+            notes: judged()
+                .map(|(region, verdict)| region.note(verdict, now))
+                .collect(),
+            fails_open,
+        };
+        self.view.store(Arc::new(view));
+    }
+
+    fn announce(&self, region: &RegionEntry, transition: &Transition) {
+        let (to, why) = (transition.to.as_str(), transition.why);
+        self.transitions
+            .with_label_values(&[region.name.as_str(), to, why.label()])
+            .inc();
+        let reason = super::region_text::why(why);
+        match transition.to {
+            RegionState::Healthy | RegionState::Ramping => {
+                log::info!("region {}: {to}: {reason}", region.name);
+            }
+            _ => log::warn!("region {}: {to}: {reason}", region.name),
+        }
     }
 }

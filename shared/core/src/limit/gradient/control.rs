@@ -2,12 +2,12 @@
 //!
 //! Plain state behind the lock of [`AdaptiveLimit`](super::AdaptiveLimit); times are in seconds as `f64`, counts too.
 
-use super::Snapshot;
+use super::estimate::Estimate;
+use super::window::Window;
+use super::{Phase, Rules, Snapshot};
 use crate::time::Instant;
 use std::time::Duration;
 
-/// Latency over its baseline from which on a queue is suspected.
-const SUSPECT: f64 = 2.0;
 /// What the lower bound of a suspicious mean must exceed.
 const CERTAIN: f64 = 1.4;
 /// With more answers than this, a mean is taken as it is: while open, and while limited.
@@ -20,58 +20,21 @@ const FULL: f64 = 1.5;
 const USED: f64 = 0.75;
 /// A further cut, while it is not known yet whether the latency responds.
 const FURTHER: f64 = 0.6;
+/// Seconds after which few answers have to do.
+const LONGEST_WAIT: f64 = 10.0;
 /// A relative standard error that says nothing.
 const VAGUE: f64 = 0.25;
-/// The latency is compared once this share is left under way.
-const ENOUGH_LESS: f64 = 0.7;
-/// Time constant of the baseline while open.
-const LEARN: f64 = 15.0;
-/// The baseline doubles in no less than this: or it would follow a growing queue.
-const RISE: f64 = 30.0;
-/// Time constant in which a peak is forgotten.
-const HOLD: f64 = 60.0;
-/// The open limit: this many times the peak, and this many on top.
-const OPEN_FACTOR: f64 = 3.0;
-const OPEN_ROOM: f64 = 32.0;
+/// Seconds that an unclear comparison may take.
+const PATIENCE: f64 = 1.0;
+/// Shares left under way after which latencies are compared: sooner where answers are many.
+const CLEARLY_LESS: f64 = 0.7;
+const MUCH_LESS: f64 = 0.5;
 /// The limit during a probe, and the answers that a probe needs.
 const PROBE_SHARE: f64 = 0.6;
 const PROBE_COUNT: f64 = 30.0;
 const PROBE_ENOUGH: f64 = 200.0;
 /// Time between probes.
 const PROBE_EVERY: f64 = 15.0;
-
-/// The bounds of the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// The limit never falls below this, from 1.
-    pub min: u32,
-    /// The limit never rises above this; below `min`, it is taken as `min`.
-    pub max: u32,
-}
-
-/// What the limit is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// No queue is seen: nothing is shed, unless far more than ever comes at once.
-    Open,
-    /// A queue was seen: the limit follows the latency.
-    Limited,
-    /// The limit is lowered for a moment, to see the latency without a queue.
-    Probing,
-}
-
-/// A window of answers.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Window {
-    pub(super) count: f64,
-    pub(super) dropped: f64,
-    pub(super) mean: f64,
-    /// Standard error of the mean.
-    pub(super) error: f64,
-    pub(super) variance: f64,
-    pub(super) peak: f64,
-    pub(super) age: f64,
-}
 
 /// How to go on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,15 +73,7 @@ pub(super) struct Control {
     rules: Rules,
     phase: Phase,
     limit: f64,
-    baseline: f64,
-    /// Answers that the baseline rests on.
-    learned: f64,
-    /// The highest number under way, slowly forgotten.
-    held: f64,
-    /// Of latencies without a queue.
-    variance: f64,
-    /// Seconds that the baseline was learned for.
-    known: f64,
+    estimate: Estimate,
     /// How far a cut has been looked at.
     before: Before,
     /// Limit and latency before the probe.
@@ -129,17 +84,6 @@ pub(super) struct Control {
     last: Option<f64>,
 }
 
-// === impl Rules ===
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            min: 2,
-            max: 10_000,
-        }
-    }
-}
-
 // === impl Control ===
 
 impl Control {
@@ -148,11 +92,7 @@ impl Control {
             rules,
             phase: Phase::Open,
             limit: 0.0,
-            baseline: 0.0,
-            learned: 0.0,
-            held: 0.0,
-            variance: 0.0,
-            known: 0.0,
+            estimate: Estimate::default(),
             before: Before::None,
             resume: (0.0, 0.0),
             growths: 0.0,
@@ -178,7 +118,7 @@ impl Control {
         Snapshot {
             limit: self.limit(),
             phase: self.phase,
-            baseline: (self.learned > 0.0).then(|| Duration::from_secs_f64(self.baseline)),
+            baseline: self.estimate.known().map(Duration::from_secs_f64),
             latency: self.last.map(Duration::from_secs_f64),
         }
     }
@@ -192,7 +132,9 @@ impl Control {
         }
         self.last = Some(window.mean);
         // Ten answers without a rare slow one look more certain than they are.
-        let error = window.error.max((self.variance / window.count).sqrt());
+        let error = window
+            .error
+            .max((self.estimate.variance() / window.count).sqrt());
         let window = &Window { error, ..*window };
         match self.phase {
             Phase::Open => self.open(window, now),
@@ -217,10 +159,8 @@ impl Control {
     }
 
     fn open(&mut self, window: &Window, now: Instant) -> Next {
-        if self.learned < 1.0 {
-            self.baseline = window.mean;
-        } else if window.mean > self.suspect() * self.baseline {
-            if window.mean - 2.5 * window.error <= CERTAIN * self.baseline
+        if self.estimate.known().is_some() && window.mean > self.estimate.suspicious() {
+            if window.mean - 2.5 * window.error <= CERTAIN * self.estimate.baseline()
                 && window.count < ENOUGH_OPEN
             {
                 return Next::Wait;
@@ -229,16 +169,20 @@ impl Control {
             self.probe_at = now + Duration::from_secs(1);
             return self.cut(window, Before::Growing);
         }
-        self.learn(window);
+        self.estimate.learn(window);
         self.reopen();
         Next::Window
     }
 
     fn limited(&mut self, window: &Window, now: Instant) -> Next {
-        if window.error > VAGUE * window.mean && window.count < ENOUGH {
+        if self.estimate.known().is_none() {
+            self.estimate.learn(window);
+        }
+        let is_vague = window.error > VAGUE * window.mean && window.count < ENOUGH;
+        if is_vague && window.age < LONGEST_WAIT {
             return Next::Wait;
         }
-        let ratio = window.mean / self.baseline;
+        let ratio = window.mean / self.estimate.baseline();
         let under_way = window.count / window.age.max(1e-3) * window.mean;
         // Above the limit, what was under way before a cut is still running out.
         let is_used = under_way >= USED * self.limit || window.peak > self.limit.round() + 1.0;
@@ -247,7 +191,7 @@ impl Control {
         }
         self.before = Before::None;
         if !is_used {
-            self.learn(window);
+            self.estimate.learn(window);
             return self.grow(is_used);
         }
         if now >= self.probe_at {
@@ -257,7 +201,7 @@ impl Control {
             self.growths = 0.0;
             return Next::Window;
         }
-        if window.mean + window.error > ROOM * self.baseline && window.count < ENOUGH {
+        if window.mean + window.error > ROOM * self.estimate.baseline() && window.count < ENOUGH {
             return Next::Wait;
         }
         self.grow(is_used)
@@ -265,7 +209,7 @@ impl Control {
 
     /// A queue, or a pool that has become slower.
     fn on_full(&mut self, window: &Window, is_used: bool, now: Instant) -> Next {
-        if window.mean - 2.0 * window.error < ROOM * self.baseline {
+        if window.mean - 2.0 * window.error < ROOM * self.estimate.baseline() {
             if !is_used {
                 return self.grow(is_used);
             }
@@ -275,6 +219,9 @@ impl Control {
         }
         if self.limit <= f64::from(self.rules.min) {
             return self.accept(window, now);
+        }
+        if window.error > 0.1 * window.mean && window.age < 0.5 * PATIENCE {
+            return Next::Wait;
         }
         let used = self.used(window);
         let Before::Settled(before) = self.before else {
@@ -289,8 +236,13 @@ impl Control {
         let share = used / before.used;
         // A queue would have fallen by as much as the number under way.
         let expected = before.latency * (1.0 + share) / 2.0;
-        if share <= ENOUGH_LESS && window.mean - 2.0 * window.error.hypot(before.error) > expected {
+        let gap = (window.mean - expected) / window.error.hypot(before.error).max(1e-9);
+        if share <= CLEARLY_LESS && gap > 5.0 || share <= MUCH_LESS && gap > 3.0 {
             return self.accept(window, now);
+        }
+        // It does not look like a queue: waiting for more answers costs less than a further cut.
+        if share <= CLEARLY_LESS && gap > 0.0 && window.age < PATIENCE {
+            return Next::Wait;
         }
         self.cut(window, self.before)
     }
@@ -300,14 +252,9 @@ impl Control {
         if !is_exact && window.count < PROBE_ENOUGH && window.age < 20.0 * window.mean.max(0.05) {
             return Next::Wait;
         }
-        let old = self.baseline;
-        // A queue only ever adds: what is lower for certain is believed sooner.
-        let is_certain = window.mean + 2.0 * window.error < old;
-        let trust = if is_certain { 10.0 } else { 60.0 };
-        self.baseline += (window.mean - old) * window.count / (window.count + trust);
+        let is_lower = self.estimate.probe(window);
         let (limit, latency) = self.resume;
-        let is_lower = is_certain && self.baseline < 0.9 * old;
-        let busy = limit * (self.baseline / latency).min(1.0);
+        let busy = limit * (self.estimate.baseline() / latency).min(1.0);
         self.phase = Phase::Limited;
         self.set(if is_lower { with_room(busy) } else { limit });
         self.probe_at = now + self.pause(is_lower);
@@ -316,7 +263,7 @@ impl Control {
 
     /// Lowers the limit to what the pool works on, by half at most.
     fn cut(&mut self, window: &Window, before: Before) -> Next {
-        let busy = with_room(window.count / window.age.max(1e-3) * self.baseline);
+        let busy = with_room(window.count / window.age.max(1e-3) * self.estimate.baseline());
         let used = self.used(window);
         let limit = match self.before {
             // The latency grew until now, so this is only about to take effect.
@@ -338,9 +285,10 @@ impl Control {
     /// Fewer requests under way did not make the answers faster: this is how fast the pool is now. What was under
     /// way before may be so again, and a probe soon tells whether that was true.
     fn accept(&mut self, window: &Window, now: Instant) -> Next {
-        self.baseline = window.mean;
+        self.estimate.replace(window);
         let limit = match self.before {
-            Before::Settled(before) => before.used,
+            // The first cut had halved it.
+            Before::Settled(before) => 2.0 * before.used,
             _ => 2.0 * self.limit,
         };
         self.before = Before::None;
@@ -358,14 +306,14 @@ impl Control {
 
     fn grow(&mut self, is_used: bool) -> Next {
         self.growths += 1.0;
-        let step = self.limit.sqrt().max(1.0) * (0.5 + 0.5 * self.growths);
+        let step = self.limit.sqrt().max(1.0) * self.growths;
         let step = if is_used {
             step
         } else {
             step.max(0.5 * self.limit)
         };
         let limit = self.limit + step.min(self.limit);
-        if limit >= self.open_limit() {
+        if limit >= self.estimate.open_limit() {
             self.reopen();
             return Next::Window;
         }
@@ -373,49 +321,17 @@ impl Control {
         self.settle(false)
     }
 
-    /// At first, only what takes little time has been answered: the slow part comes later.
-    fn suspect(&self) -> f64 {
-        let time = 1.0 + 4.0 * self.tail();
-        SUSPECT * (1.0 + 3.0 * (-self.known / time).exp())
-    }
-
-    /// A long latency without a queue.
-    fn tail(&self) -> f64 {
-        self.baseline + 4.0 * self.variance.sqrt()
-    }
-
     fn reopen(&mut self) {
         self.phase = Phase::Open;
         self.before = Before::None;
         self.growths = 0.0;
-        self.set(self.open_limit());
-    }
-
-    fn open_limit(&self) -> f64 {
-        OPEN_FACTOR * self.held + OPEN_ROOM
-    }
-
-    /// Moves the baseline towards the window: over 15 s, faster while little is known.
-    fn learn(&mut self, window: &Window) {
-        self.learned = (self.learned + window.count).min(1e9);
-        self.known += window.age;
-        if window.mean < FULL * self.baseline {
-            self.held = window.peak.max(self.held * (-window.age / HOLD).exp());
-        }
-        let share = (1.0 - (-window.age / LEARN).exp()).max(window.count / self.learned);
-        let fastest = if self.known > 1.0 {
-            self.baseline * window.age / RISE
-        } else {
-            f64::INFINITY
-        };
-        self.baseline += ((window.mean - self.baseline) * share).min(fastest);
-        self.variance += (window.variance - self.variance) * share;
+        self.set(self.estimate.open_limit());
     }
 
     /// Until a changed limit shows: the slow answers of the time before have to be out.
     fn settle(&self, clear: bool) -> Next {
         let time = if clear {
-            2.0 * self.tail()
+            2.0 * self.estimate.tail()
         } else {
             2.0 * self.last.unwrap_or(0.0)
         };
@@ -432,8 +348,15 @@ impl Control {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
         let jitter = 0.75 + 0.5 * (self.seed >> 40) as f64 / (1u64 << 24) as f64;
-        let usual = PROBE_EVERY.max(40.0 * self.tail());
-        Duration::from_secs_f64(jitter * if is_lower { 4.0 * self.baseline } else { usual })
+        let usual = PROBE_EVERY.max(40.0 * self.estimate.tail());
+        Duration::from_secs_f64(
+            jitter
+                * if is_lower {
+                    4.0 * self.estimate.baseline()
+                } else {
+                    usual
+                },
+        )
     }
 
     fn set(&mut self, limit: f64) {

@@ -262,3 +262,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_limit_in_flight_is_a_capacity_by_littles_law() {
+    let rate = capacity_of_limit(50.0, std::time::Duration::from_millis(100));
+    assert_eq!(rate.map(Rate::get), Some(500.0));
+    assert_eq!(capacity_of_limit(50.0, std::time::Duration::ZERO), None);
+    assert_eq!(
+        capacity_of_limit(f64::NAN, std::time::Duration::from_secs(1)),
+        None
+    );
+}

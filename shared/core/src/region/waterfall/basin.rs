@@ -8,18 +8,26 @@ use std::time::Duration;
 
 /// Utilisation and capacity are smoothed over this.
 const SMOOTH: Duration = Duration::from_secs(5);
-/// Rates are averaged over this.
-const RATES: Duration = Duration::from_secs(2);
+/// Rates are averaged over this: long enough for a region that gets two requests a second.
+const RATES: Duration = Duration::from_secs(5);
+/// How much of the whole this replica carries is averaged over this.
+const SCALE: Duration = Duration::from_secs(30);
 /// Reports tell of what was this long ago: the window of their rates, and the way.
 const LAG: Duration = Duration::from_millis(800);
 /// Spill grows by at most this share per second …
 const SPILL_OUT: f64 = 0.10;
 /// … and shrinks by this.
 const SPILL_BACK: f64 = 0.02;
-/// Room grows by at most this share of the displaced load per second.
+/// Room grows by at most this share of the displaced load per second …
 const ROOM_BACK: f64 = 0.10;
+/// … or by this, while the region is not even so full that it would spill: the plan was too careful.
+const ROOM_PLAIN: f64 = 0.50;
 /// Below this utilisation, rate over utilisation says nothing of capacity.
 const TELLING: f64 = 0.10;
+/// What closes a region to others is smoothed over this.
+const BRIM: Duration = Duration::from_secs(1);
+/// A region that refuses requests is at least so full, and as much more as it refuses.
+const REFUSING: f64 = 0.95;
 /// A share of refusals from which a region is called saturated.
 const SHEDDING: f64 = 0.01;
 /// Below this rate of our own requests, per second, their mix says nothing.
@@ -28,7 +36,7 @@ const FEW: f64 = 0.5;
 /// What is known of a region's load at one step.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Gauge {
-    /// Evidence and operator let it take requests.
+    /// It takes requests: by its evidence, or because the cap on removals retains it. Not while an operator has it out.
     pub usable: bool,
     /// Requests per second that it is able to serve, by its report or the file; with adaptive limits, what the limit gives.
     pub capacity_rps: Option<f64>,
@@ -46,6 +54,7 @@ pub struct Gauge {
 #[derive(Debug, Clone)]
 pub struct Basin {
     usable: bool,
+    was_usable: bool,
     homed: Average,
     /// Received and sent requests, as late as the reports are: else, while load moves, the receiver's own share would be
     /// taken for less than it is.
@@ -55,10 +64,12 @@ pub struct Basin {
     own: Average,
     capacity: Average,
     utilization: Average,
-    /// The last utilisation, unsmoothed.
-    fullness: Option<f64>,
-    /// All replicas' requests over ours.
-    scale: Average,
+    /// Utilisation and refusals of the last second: a burst that was refused is no lack of room.
+    fullness: Average,
+    /// All replicas' requests and ours, of which the ratio is needed.
+    scale: (Average, Average),
+    /// The spill that is needed, before it is damped.
+    need: f64,
     spill: f64,
     room: f64,
     seen: Instant,
@@ -100,6 +111,7 @@ impl Basin {
     pub const fn new(now: Instant) -> Self {
         Self {
             usable: false,
+            was_usable: false,
             homed: Average::new(RATES),
             received: Late::new(),
             sent: Late::new(),
@@ -107,8 +119,9 @@ impl Basin {
             own: Average::new(SMOOTH),
             capacity: Average::new(SMOOTH),
             utilization: Average::new(SMOOTH),
-            fullness: None,
-            scale: Average::new(SMOOTH),
+            fullness: Average::new(BRIM),
+            scale: (Average::new(SCALE), Average::new(SCALE)),
+            need: 0.0,
             spill: 0.0,
             room: 1.0,
             seen: now,
@@ -124,6 +137,7 @@ impl Basin {
         }
         self.seen = now;
         self.usable = gauge.usable;
+        self.was_usable |= gauge.usable;
         let seconds = step.as_secs_f64();
         let traffic = &gauge.traffic;
         self.homed.add(traffic.homed as f64 / seconds, step);
@@ -137,16 +151,14 @@ impl Basin {
         if let Some(rps) = gauge.rps {
             self.rps.add(rps, step);
         }
-        let sent = self.sent.get().unwrap_or(0.0);
-        if let Some(rps) = self
-            .rps
-            .get()
-            .filter(|_| gauge.rps.is_some() && sent >= FEW)
-        {
-            self.scale.add((rps / sent).max(1.0), step);
+        if let Some(rps) = gauge.rps {
+            // Both, or the ratio would be of different times. A region reports retries, too, so they count here.
+            let ours = (traffic.successes + traffic.failures) as f64 / seconds;
+            self.scale.0.add(rps, step);
+            self.scale.1.add(ours, step);
         }
-        self.fullness = gauge.fullness();
-        if let Some(fullness) = self.fullness {
+        if let Some(fullness) = gauge.fullness() {
+            self.fullness.add(fullness, step);
             self.utilization.add(fullness, step);
         }
         if let Some(capacity) = gauge.capacity() {
@@ -195,7 +207,15 @@ impl Basin {
 
     /// The same, of all replicas.
     pub(super) fn displaced(&self) -> f64 {
-        self.displaced_here() * self.scale.get().unwrap_or(1.0)
+        self.displaced_here() * self.scale()
+    }
+
+    /// All replicas' requests to this region over ours; 1 while that is not known.
+    fn scale(&self) -> f64 {
+        match (self.scale.0.get(), self.scale.1.get()) {
+            (Some(all), Some(ours)) if ours >= FEW => (all / ours).max(1.0),
+            _ => 1.0,
+        }
     }
 
     /// Follows what the region's own requests need, when `scale` times our received requests are received in all.
@@ -214,8 +234,25 @@ impl Basin {
         }
         let (capacity, own) = (self.capacity.get()?, self.own.get()?);
         let room = ((rules.full - MARGIN) * capacity - own).max(0.0);
-        let spilling = (1.0 - self.spill / SPILLING).max(0.0);
-        Some(room * spilling * self.fullness.map_or(1.0, |fullness| rules.guard(fullness)))
+        // Not the damped one: it lingers for half a minute after the need is gone.
+        let spilling = (1.0 - self.need / SPILLING).max(0.0);
+        let guard = self
+            .fullness
+            .get()
+            .map_or(1.0, |fullness| rules.guard(fullness));
+        Some(room * spilling * guard)
+    }
+
+    /// Whether it has never been usable yet.
+    pub(super) const fn is_new(&self) -> bool {
+        !self.was_usable
+    }
+
+    /// The room of a region that nobody has used yet: it need not be earned. One that returns earns it, as all that was
+    /// displaced meanwhile would meet it at once.
+    pub(super) const fn open_room(&mut self, now: Instant) {
+        self.aimed = now;
+        self.room = 1.0;
     }
 
     /// Time since the last plan.
@@ -229,14 +266,20 @@ impl Basin {
             self.spill - SPILL_BACK * seconds,
             self.spill + SPILL_OUT * seconds,
         );
+        self.need = target;
         self.spill = target.clamp(least, most).clamp(0.0, 1.0);
     }
 
     /// Follows [`Self::aim_spill`] in each round.
-    pub(super) fn aim_room(&mut self, target: f64, now: Instant) {
+    pub(super) fn aim_room(&mut self, target: f64, rules: &Rules, now: Instant) {
         let seconds = now.since(self.aimed).as_secs_f64();
         self.aimed = now;
-        self.room = target.min(self.room + ROOM_BACK * seconds);
+        let plain = self
+            .fullness
+            .get()
+            .is_none_or(|fullness| fullness < rules.start);
+        let pace = if plain { ROOM_PLAIN } else { ROOM_BACK };
+        self.room = target.min(self.room + pace * seconds);
         debug_assert!((0.0..=1.0).contains(&self.room) && (0.0..=1.0).contains(&self.spill));
     }
 }
@@ -246,7 +289,7 @@ impl Basin {
 impl Gauge {
     /// How full the region is: what it reports, and full when it refuses requests.
     fn fullness(&self) -> Option<f64> {
-        let shedding = (self.shed > SHEDDING).then(|| 1.0 / (1.0 - self.shed.min(0.9)));
+        let shedding = (self.shed > SHEDDING).then_some(REFUSING + self.shed);
         let known = self.utilization.or_else(|| {
             let capacity = self.capacity_rps.filter(|capacity| *capacity > 0.0)?;
             Some(self.rps? / capacity)

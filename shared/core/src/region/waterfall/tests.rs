@@ -91,6 +91,7 @@ impl Flow {
                 homed: mine(self.demand[at]),
                 kept: mine(kept[at]),
                 received: mine(received[at]),
+                successes: mine(kept[at] + received[at]),
                 ..Drained::default()
             };
         }

@@ -4,14 +4,14 @@
 //! only nothing is sent and nothing is counted. Policies that draw lots may choose another endpoint next
 //! time, which the answer says.
 
+mod region;
+
 use crate::clock;
 use crate::plan::{Action, Plan, Rule};
 use crate::status::state_of;
-use crate::upstream::{Member, Pool, RegionRoute};
+use crate::upstream::{Member, Pool};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use lb_core::balance::hash::stable_hash;
-use lb_core::config::model::Location;
-use lb_core::region::Removal;
 use lb_core::route::Verdict;
 use lb_core::status::{Explain, ExplainQuery, ExplainStep, Removed};
 use std::net::IpAddr;
@@ -50,7 +50,7 @@ pub(crate) fn explain(plan: &Plan, query: &ExplainQuery) -> Result<Explain, Stri
             endpoint(pool, &subject, &mut answer);
         }
         Action::Regions(regions) => {
-            if let Some(pool) = region(plan, regions, &subject, &mut answer) {
+            if let Some(pool) = region::region(plan, regions, &subject, &mut answer) {
                 endpoint(&pool, &subject, &mut answer);
             }
         }
@@ -85,57 +85,6 @@ fn route<'a>(plan: &'a Plan, subject: &Subject, answer: &mut Explain) -> Option<
         kept: chosen.iter().map(|verdict| name(verdict.route)).collect(),
     });
     plan.rules.get(chosen?.route)
-}
-
-/// The region step.
-fn region(
-    plan: &Plan,
-    route: &RegionRoute,
-    subject: &Subject,
-    answer: &mut Explain,
-) -> Option<Arc<Pool>> {
-    let view = route.set.view();
-    let location = subject.client.and_then(|client| locate(plan, client));
-    let ranking = route.rank(&view, location);
-    let name = |index: usize| {
-        route
-            .set
-            .regions
-            .get(index)
-            .map_or_else(String::new, |region| region.name.to_string())
-    };
-    let reasons = ranking.explain(&view.candidates);
-    let (mut kept, mut removed) = (Vec::new(), Vec::new());
-    for (index, reason) in reasons.into_iter().enumerate() {
-        match reason {
-            None => kept.push(name(index)),
-            Some(reason) => removed.push(Removed {
-                what: name(index),
-                why: why(reason).to_owned(),
-            }),
-        }
-    }
-    let step = format!("choose a region by {:?}", route.order).to_lowercase();
-    answer.steps.push(ExplainStep {
-        step,
-        kept,
-        removed,
-    });
-    let picked = clock::with_rng(|rng| ranking.pick(&view.candidates, |_| false, rng));
-    let Some(picked) = picked else {
-        answer.decision = "503: the route allows no region".to_owned();
-        return None;
-    };
-    let entry = route.set.regions.get(picked.index)?;
-    answer.region = Some(entry.name.to_string());
-    if picked.last_resort {
-        answer.steps.push(ExplainStep {
-            step: "last resort: no region is usable".to_owned(),
-            kept: vec![entry.name.to_string()],
-            removed: Vec::new(),
-        });
-    }
-    Some(entry.pool.clone())
 }
 
 /// The endpoint steps: health, then the policy.
@@ -201,28 +150,6 @@ fn endpoint(pool: &Pool, subject: &Subject, answer: &mut Explain) {
         None => format!("503: pool {} has no endpoint left to try", pool.spec.name),
     };
     answer.endpoint = picked.map(|endpoint| endpoint.key.server.to_string());
-}
-
-fn locate(plan: &Plan, client: IpAddr) -> Option<Location> {
-    let ranges = plan
-        .geo
-        .networks
-        .iter()
-        .filter(|(range, _)| range.0.contains(&client));
-    ranges
-        .max_by_key(|(range, _)| range.0.prefix_len())
-        .map(|(_, location)| *location)
-}
-
-fn why(reason: Removal) -> &'static str {
-    match reason {
-        Removal::NotAllowed => "the route does not allow it",
-        Removal::Offline => "offline",
-        Removal::Drained => "drained: weight 0",
-        Removal::Unhealthy => "too little of it is healthy",
-        Removal::WorseRank => "a region of a better rank is usable",
-        Removal::NoRoom => "no room for requests of other regions",
-    }
 }
 
 // === impl Subject ===
