@@ -15,6 +15,7 @@
 
 pub mod contender;
 pub mod measures;
+pub mod plan;
 pub mod scenario;
 pub mod stack;
 pub mod stats;

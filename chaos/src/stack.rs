@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
 use strata_tests::eventually;
 use strata_tests::load::Load;
 use strata_tests::process::Process;
@@ -12,46 +11,12 @@ use strata_tests::server::{Behaviour, Ledger, Server};
 use tempfile::TempDir;
 
 use crate::contender::{Contender, Places, Tier};
-use crate::template::{Capacity, Region as RegionText, Settings, Upstream, fill};
+use crate::plan::Plan;
+use crate::template::{Region as RegionText, Settings, Upstream, fill};
 
 const READY: Duration = Duration::from_secs(30);
 /// Good answers in a row from each global replica, until the stack counts as ready.
 const ANSWERS: usize = 12;
-
-/// In which order regions serve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Order {
-    /// The first takes all, the others stand by.
-    Priority,
-    /// All take the same share.
-    Even,
-}
-
-/// What to start.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Processes of the global tier.
-    pub globals: usize,
-    /// Regions.
-    pub regions: usize,
-    /// Processes of each region.
-    pub replicas: usize,
-    /// Servers of each region.
-    pub servers: usize,
-    /// Order of the regions.
-    pub order: Order,
-    /// Time that a server takes for an answer.
-    pub service: Duration,
-    /// Requests that a server works on at one time; the others wait. `None`: any number.
-    pub workers: Option<usize>,
-    /// Whether the contenders are told what the workers can do.
-    pub is_capacity_known: bool,
-    /// Whether limits are to be found from latency, where that is not the default.
-    pub adaptive: bool,
-    /// Length of slow start in seconds; 0 leaves the default.
-    pub slow_start_s: u64,
-}
 
 /// A process of a tier.
 #[derive(Debug)]
@@ -91,64 +56,6 @@ struct Starter<'a> {
     plan: &'a Plan,
     places: &'a Places,
     dir: TempDir,
-}
-
-// === impl Plan ===
-
-impl Plan {
-    /// Two global processes, one region of two processes and `servers` servers that take 20 ms.
-    pub fn pool(servers: usize) -> Self {
-        Self {
-            globals: 2,
-            regions: 1,
-            replicas: 2,
-            servers,
-            order: Order::Priority,
-            service: Duration::from_millis(20),
-            workers: None,
-            is_capacity_known: false,
-            adaptive: false,
-            slow_start_s: 0,
-        }
-    }
-
-    /// As [`Plan::pool`], with three regions of three servers each.
-    pub fn regions(order: Order) -> Self {
-        Self {
-            regions: 3,
-            order,
-            ..Self::pool(3)
-        }
-    }
-
-    /// Requests per second that a region's servers can do; 0 when they have no limit.
-    pub fn region_rps(&self) -> f64 {
-        let workers = self.workers.unwrap_or(0) * self.servers;
-        workers as f64 / self.service.as_secs_f64()
-    }
-
-    fn capacity(&self) -> Option<Capacity> {
-        let workers = self.workers.filter(|_| self.is_capacity_known)?;
-        let server_in_flight = workers.div_ceil(self.replicas);
-        Some(Capacity {
-            region_rps: self.region_rps() as u64,
-            server_in_flight,
-            replica_in_flight: server_in_flight * self.servers,
-        })
-    }
-
-    /// Half of what a replica may have under way at full use, rounded up.
-    fn quiet_in_flight(&self) -> u64 {
-        let busy = self.workers.unwrap_or(10) * self.servers;
-        busy.div_ceil(2 * self.replicas).max(3) as u64
-    }
-
-    fn script(&self, behaviour: &mut Behaviour) {
-        behaviour.head_delay = self.service;
-        if let Some(workers) = self.workers {
-            behaviour.limit_workers(workers);
-        }
-    }
 }
 
 // === impl Stack ===

@@ -9,7 +9,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use crate::stack::Order;
+use crate::plan::Order;
 
 /// An address in the forms that configurations want.
 #[derive(Debug, Clone, Serialize)]

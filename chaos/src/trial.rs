@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::contender::{Contender, Places};
 use crate::measures::Measures;
-use crate::stack::{Plan, Stack};
+use crate::plan::Plan;
+use crate::stack::Stack;
 use crate::stats::{self, Arrival};
 
 /// The mark at which the healthy baseline begins.

@@ -5,7 +5,7 @@ use strata_tests::server::Health;
 
 use super::{POSTS, RATE};
 use crate::measures::Measures;
-use crate::stack::{Order, Plan};
+use crate::plan::{Order, Plan};
 use crate::stats::{peak_share, share};
 use crate::trial::{Bed, FAULT};
 

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::RATE;
 use crate::measures::Measures;
-use crate::stack::Plan;
+use crate::plan::Plan;
 use crate::trial::{Bed, FAULT};
 
 const HEADS: usize = 300;

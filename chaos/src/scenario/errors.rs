@@ -6,7 +6,8 @@ use anyhow::Result;
 
 use super::RATE;
 use crate::measures::Measures;
-use crate::stack::{Order, Plan, Stack};
+use crate::plan::{Order, Plan};
+use crate::stack::Stack;
 use crate::stats::{self, Recovery, ratio};
 use crate::storm::{Storm, Try};
 use crate::trial::{Bed, FAULT, UNDONE};

@@ -7,7 +7,7 @@ use strata_tests::server::{Behaviour, Fault};
 
 use super::RATE;
 use crate::measures::Measures;
-use crate::stack::{Order, Plan};
+use crate::plan::{Order, Plan};
 use crate::stats::{ratio, share};
 use crate::trial::{Bed, FAULT, UNDONE};
 

@@ -9,7 +9,8 @@ use anyhow::Result;
 use strata_tests::load::{Load, Outcome};
 
 use crate::measures::Measures;
-use crate::stack::{Order, Plan, Stack};
+use crate::plan::{Order, Plan};
+use crate::stack::Stack;
 use crate::stats::{quantile, rank, ratio};
 use crate::trial::{Bed, FAULT, UNDONE};
 

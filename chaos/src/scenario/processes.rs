@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use super::{POSTS, RATE};
 use crate::measures::Measures;
-use crate::stack::{Order, Plan, Stack};
+use crate::plan::{Order, Plan};
+use crate::stack::Stack;
 use crate::stats::{Recovery, ratio};
 use crate::trial::{Bed, FAULT, UNDONE};
 

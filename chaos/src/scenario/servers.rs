@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::RATE;
 use crate::measures::Measures;
-use crate::stack::Plan;
+use crate::plan::Plan;
 use crate::stats::{peak_share, ratio};
 use crate::trial::{Bed, FAULT, UNDONE};
 
