@@ -138,7 +138,9 @@ impl Scenario {
             Self::RegionCut => "recovered in ≤ 3 s",
             Self::ServerSlow => "p99 ≤ 1.5 × healthy",
             Self::ServerFailing | Self::ServerTruncating => "out in ≤ 10 s",
-            Self::All500 => "amplification ≤ 1.2, well again at once",
+            Self::All500 => {
+                "amplification ≤ 1.2, nobody ejected beyond the cap, well again at once"
+            }
             Self::All503 => "amplification ≤ 1.44 through both tiers, well again at once",
             Self::OutageStorm => "amplification ≤ 1.44, recovered in ≤ 3 s after the return",
             Self::Overload2x | Self::Overload5x => {
