@@ -39,11 +39,12 @@ struct Sample {
 // === impl Reporter ===
 
 impl Reporter {
-    /// The report now; `None` on the global tier.
+    /// The report now; `None` on the global tier, and as long as a pool's servers have not been judged: that they are not
+    /// known to be well is not that they are ill.
     pub(crate) fn report(&self, shared: &Shared) -> Option<RegionReport> {
         let plan = shared.plan.load();
         let identity = &plan.identity;
-        if identity.tier != Tier::Regional {
+        if identity.tier != Tier::Regional || is_undecided(&plan) {
             return None;
         }
         let (rps, errors) = self.rates(shared);
@@ -110,6 +111,16 @@ impl Reporter {
         }
         (known.rps, known.errors)
     }
+}
+
+/// Whether a pool has servers, and no verdict on any of them.
+fn is_undecided(plan: &Plan) -> bool {
+    plan.pools.iter().any(|pool| {
+        let view = pool.view();
+        let mut members = view.members.iter().filter(|m| m.weight.is_some());
+        let is_known = |health| health != Health::Unknown;
+        view.routable() > 0 && !members.any(|member| is_known(member.endpoint.health()))
+    })
 }
 
 /// Endpoints, healthy endpoints, and the healthy share of the weight over all pools.

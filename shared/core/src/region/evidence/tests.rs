@@ -224,6 +224,16 @@ fn traffic_that_succeeds_keeps_a_region_whose_checks_all_fail() {
 }
 
 #[test]
+fn what_a_frozen_region_answered_before_does_not_defend_it() {
+    let mut trial = Trial::serving();
+    trial.traffic(100, 0).run(5_000).traffic(0, 0).run(1_000);
+    trial.signals.probes.healthy = 0;
+    trial.signals.probes.unhealthy = 2;
+    trial.run(200);
+    assert_eq!(trial.evidence.state(), RegionState::Unhealthy);
+}
+
+#[test]
 fn without_traffic_the_same_checks_take_it_out() {
     let mut trial = Trial::serving();
     trial.signals.probes = probes(0);

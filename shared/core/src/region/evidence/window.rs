@@ -15,6 +15,10 @@ const ENOUGH: f64 = 10.0;
 const MOST_ERRORS: f64 = 0.05;
 /// With a larger share refused for overload, the region has lost capacity.
 const MOST_SHED: f64 = 0.05;
+/// Without a success for this long, and for as many of the usual times between two, requests don't succeed any more:
+/// a frozen region has no errors for seconds, and what it answered before would speak for it meanwhile.
+const SILENT: Duration = Duration::from_millis(500);
+const SILENT_GAPS: f64 = 5.0;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
@@ -24,6 +28,7 @@ pub(super) struct Window {
     suspected: bool,
     convicted: bool,
     at: Instant,
+    succeeded: Instant,
 }
 
 // === impl Window ===
@@ -36,6 +41,7 @@ impl Window {
             suspected: false,
             convicted: false,
             at: now,
+            succeeded: now,
         }
     }
 
@@ -44,6 +50,9 @@ impl Window {
         self.at = now;
         self.successes = self.successes * left + traffic.successes as f64;
         self.failures = self.failures * left + traffic.failures as f64;
+        if traffic.successes > 0 {
+            self.succeeded = now;
+        }
         let prevail = traffic.failures > 0 && traffic.failures >= traffic.successes;
         let row = traffic.row_complete || self.suspected;
         self.convicted = row && prevail;
@@ -63,7 +72,14 @@ impl Window {
     /// Requests succeed, and not because most of them are refused.
     pub(super) fn is_good(&self, shed: f64) -> bool {
         self.successes >= ENOUGH
+            && !self.is_silent()
             && self.failures <= MOST_ERRORS * (self.successes + self.failures)
             && shed <= MOST_SHED
+    }
+
+    fn is_silent(&self) -> bool {
+        let silence = self.at.since(self.succeeded);
+        let gap = FADE.as_secs_f64() / self.successes.max(1.0);
+        silence > SILENT + Duration::from_secs_f64(SILENT_GAPS * gap)
     }
 }
