@@ -11,7 +11,7 @@
 //! outage would else leave half of the pool ejected, and what returns first would carry all. In a
 //! region's pool of replicas it stays: there, the others are other regions.
 
-use super::{Conviction, Endpoint, Pool};
+use super::{Conviction, Endpoint, Health, Pool};
 use lb_core::outlier::statistics::{self, judge};
 use lb_core::outlier::window::Counts;
 use lb_core::outlier::{latency, may_eject};
@@ -113,8 +113,12 @@ impl Pool {
         changed
     }
 
-    /// Ejects, unless the endpoint is out already or too much of the pool is.
+    /// Ejects, unless the endpoint is out already or too much of the pool is. Who is out by checks is asked in panic only,
+    /// where ejection counts as little; it would just come back later than it is well.
     fn eject(&self, endpoint: &Endpoint, conviction: Conviction, now: Instant) {
+        if endpoint.health() == Health::Unhealthy {
+            return;
+        }
         let view = self.view();
         let out = view
             .members

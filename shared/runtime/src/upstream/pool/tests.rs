@@ -244,6 +244,17 @@ fn the_last_routable_endpoint_is_not_ejected() {
 }
 
 #[test]
+fn who_is_out_by_checks_is_not_ejected_too() {
+    let site = site();
+    let pool = checked(&site, Policy::P2c, 3);
+    let now = start();
+    all(&pool, Health::Healthy, now);
+    set(&pool, 0, Health::Unhealthy, now);
+    pool.convict(&at(&pool, 0), now);
+    assert_eq!(at(&pool, 0).ejected_until(now), None);
+}
+
+#[test]
 fn hashed_keys_leave_only_the_endpoint_that_ramps_and_come_home_once() {
     let site = site();
     for policy in [Policy::RingHash, Policy::Maglev, Policy::Rendezvous] {
