@@ -70,6 +70,8 @@ pub struct Global {
     stepped: Instant,
 }
 
+/// A region that is not fuller has room beyond doubt.
+const PLAIN: f64 = 0.7;
 const FRESH: Duration = Duration::from_secs(5);
 
 // === impl Global ===
@@ -130,6 +132,28 @@ impl Global {
         };
         self.candidates = self.regions.iter().enumerate().map(view).collect();
         self.ranking = Ranking::new(self.order, &self.candidates, |_| true, None);
+        let ms = now.as_nanos() / 1_000_000;
+        if std::env::var("TRACE").is_ok() && ms > 38_000 && ms < 52_000 && ms % 500 < 100 {
+            for (at, region) in self.regions.iter().enumerate() {
+                eprintln!(
+                    "{ms} r{at} {:?} {:?} {:?} {}",
+                    region.evidence.state(),
+                    self.verdicts[at],
+                    self.candidates[at].condition,
+                    region.basin.debug()
+                );
+            }
+        }
+    }
+
+    /// Whether a region takes requests and is at most at 70 %: nothing has to be refused then.
+    #[must_use]
+    pub fn has_plain_room(&self) -> bool {
+        let plain = |(region, candidate): (&Region, &Candidate)| {
+            let fullness = region.basin.fullness().unwrap_or(0.0);
+            candidate.condition.is_usable() && fullness <= PLAIN
+        };
+        self.regions.iter().zip(&self.candidates).any(plain)
     }
 
     fn plan(&mut self, now: Instant) {
@@ -249,6 +273,11 @@ impl Region {
                     0.0
                 },
                 room: if on.waterfall { self.basin.room() } else { 1.0 },
+                spare: if on.waterfall {
+                    self.basin.spare()
+                } else {
+                    1.0
+                },
                 ..Factors::default()
             },
         }

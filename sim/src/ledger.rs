@@ -14,6 +14,8 @@ pub struct Second {
     pub bad: u64,
     /// Those of them that were refused at once.
     pub refused: u64,
+    /// Those of them that were refused while a usable region was plainly below the start of spill.
+    pub needless: u64,
     /// Tries that reached each region.
     pub tries: Vec<u64>,
 }

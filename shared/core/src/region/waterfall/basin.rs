@@ -1,15 +1,20 @@
 //! One region's part of the plan.
 
-use super::rate::Average;
-use super::{MARGIN, Rules, SPILLING};
+use super::rate::{Average, Ebb};
+use super::{Displaced, MARGIN, Rules, SPILLING};
 use crate::region::tally::Drained;
 use crate::time::Instant;
 use std::time::Duration;
 
 /// Utilisation and capacity are smoothed over this.
 const SMOOTH: Duration = Duration::from_secs(5);
+/// After refusals, capacity is back with this time constant.
+const REOPEN: Duration = Duration::from_secs(1);
 /// Rates are averaged over this: long enough for a region that gets two requests a second.
 const RATES: Duration = Duration::from_secs(5);
+/// What is received is believed to fall with this: slower than reports tell of a rise, or the load that a loss moves
+/// here would look as if it came in place of the receiver's own.
+const RECEIVED: Duration = Duration::from_secs(3);
 /// How much of the whole this replica carries is averaged over this.
 const SCALE: Duration = Duration::from_secs(30);
 /// Reports tell of what was this long ago: the window of their rates, and the way.
@@ -21,11 +26,13 @@ const SPILL_BACK: f64 = 0.02;
 /// Room grows by at most this share of the displaced load per second …
 const ROOM_BACK: f64 = 0.10;
 /// … or by this, while the region is not even so full that it would spill: the plan was too careful.
-const ROOM_PLAIN: f64 = 0.50;
+const ROOM_PLAIN: f64 = 1.0;
 /// Below this utilisation, rate over utilisation says nothing of capacity.
 const TELLING: f64 = 0.10;
 /// What closes a region to others is smoothed over this.
-const BRIM: Duration = Duration::from_secs(1);
+const BRIM: Duration = Duration::from_millis(500);
+/// Fuller than this is as full as this: it should not take longer to be believed that a surge is over, the higher it was.
+const BRIMFUL: f64 = 1.2;
 /// A region that refuses requests is at least so full, and as much more as it refuses.
 const REFUSING: f64 = 0.95;
 /// A share of refusals from which a region is called saturated.
@@ -55,13 +62,13 @@ pub struct Gauge {
 pub struct Basin {
     usable: bool,
     was_usable: bool,
-    homed: Average,
+    homed: Ebb,
     /// Received and sent requests, as late as the reports are: else, while load moves, the receiver's own share would be
     /// taken for less than it is.
     received: Late,
     sent: Late,
-    rps: Average,
-    own: Average,
+    rps: Ebb,
+    own: (Average, Option<f64>),
     capacity: Average,
     utilization: Average,
     /// Utilisation and refusals of the last second: a burst that was refused is no lack of room.
@@ -71,7 +78,9 @@ pub struct Basin {
     /// The spill that is needed, before it is damped.
     need: f64,
     spill: f64,
+    /// Shares of the requests that lost their home, and of the spilled ones, that may come here.
     room: f64,
+    spare: f64,
     seen: Instant,
     aimed: Instant,
 }
@@ -80,7 +89,7 @@ pub struct Basin {
 #[derive(Debug, Clone, Copy)]
 struct Late {
     lag: Average,
-    rate: Average,
+    rate: Ebb,
 }
 
 // === impl Late ===
@@ -89,7 +98,7 @@ impl Late {
     const fn new() -> Self {
         Self {
             lag: Average::new(LAG),
-            rate: Average::new(RATES),
+            rate: Ebb::new(RATES, RECEIVED),
         }
     }
 
@@ -98,8 +107,12 @@ impl Late {
         self.rate.add(self.lag.get().unwrap_or(value), step);
     }
 
-    const fn get(&self) -> Option<f64> {
-        self.rate.get()
+    fn get(&self) -> Option<f64> {
+        self.rate.slow()
+    }
+
+    fn fast(&self) -> Option<f64> {
+        self.rate.fast()
     }
 }
 
@@ -112,18 +125,19 @@ impl Basin {
         Self {
             usable: false,
             was_usable: false,
-            homed: Average::new(RATES),
+            homed: Ebb::new(RATES, BRIM),
             received: Late::new(),
             sent: Late::new(),
-            rps: Average::new(RATES),
-            own: Average::new(SMOOTH),
-            capacity: Average::new(SMOOTH),
+            rps: Ebb::new(RATES, BRIM),
+            own: (Average::new(SMOOTH), None),
+            capacity: Average::uneven(SMOOTH, REOPEN),
             utilization: Average::new(SMOOTH),
             fullness: Average::new(BRIM),
             scale: (Average::new(SCALE), Average::new(SCALE)),
             need: 0.0,
             spill: 0.0,
             room: 1.0,
+            spare: 1.0,
             seen: now,
             aimed: now,
         }
@@ -152,13 +166,16 @@ impl Basin {
             self.rps.add(rps, step);
         }
         if let Some(rps) = gauge.rps {
-            // Both, or the ratio would be of different times. A region reports retries, too, so they count here.
+            // Both, or the ratio would be of different times. A region reports retries, too, so they count here. What it
+            // refuses is counted by nobody here.
             let ours = (traffic.successes + traffic.failures) as f64 / seconds;
-            self.scale.0.add(rps, step);
+            self.scale
+                .0
+                .add(rps * (1.0 - gauge.shed.clamp(0.0, 1.0)), step);
             self.scale.1.add(ours, step);
         }
         if let Some(fullness) = gauge.fullness() {
-            self.fullness.add(fullness, step);
+            self.fullness.add(fullness.min(BRIMFUL), step);
             self.utilization.add(fullness, step);
         }
         if let Some(capacity) = gauge.capacity() {
@@ -172,10 +189,16 @@ impl Basin {
         self.spill
     }
 
-    /// Share of all displaced requests that may come here, 0 to 1.
+    /// Share of the requests whose home is out that may come here, 0 to 1.
     #[must_use]
     pub const fn room(&self) -> f64 {
         self.room
+    }
+
+    /// Share of the spilled requests that may come here, 0 to 1.
+    #[must_use]
+    pub const fn spare(&self) -> f64 {
+        self.spare
     }
 
     /// How full the region is, smoothed; 1 is full. None: unknown, which is not zero.
@@ -184,9 +207,17 @@ impl Basin {
         self.utilization.get()
     }
 
+    /// The same of the last second, refusals included, cut at a little above 1: what closes the region to others.
+    #[must_use]
+    pub const fn fullness(&self) -> Option<f64> {
+        self.fullness.get()
+    }
+
     /// How full its own requests would make it.
     pub(super) fn demand(&self) -> Option<f64> {
-        let utilization = self.utilization.get().filter(|_| self.usable)?;
+        let slow = self.utilization.get().filter(|_| self.usable)?;
+        // A surge that is over needs no spill.
+        let utilization = self.fullness.get().map_or(slow, |fast| fast.min(slow));
         let (homed, sent) = (self.homed.get()?, self.sent.get()?);
         if sent < FEW {
             return Some(utilization);
@@ -196,18 +227,24 @@ impl Basin {
     }
 
     /// Requests per second of this replica that belong here and should go elsewhere.
-    pub(super) fn displaced_here(&self) -> f64 {
+    pub(super) fn displaced_here(&self) -> Displaced {
         let homed = self.homed.get().unwrap_or(0.0);
         if self.usable {
-            homed * self.spill
+            Displaced {
+                lost: 0.0,
+                spilled: homed * self.spill,
+            }
         } else {
-            homed
+            Displaced {
+                lost: homed,
+                spilled: 0.0,
+            }
         }
     }
 
     /// The same, of all replicas.
-    pub(super) fn displaced(&self) -> f64 {
-        self.displaced_here() * self.scale()
+    pub(super) fn displaced(&self) -> Displaced {
+        self.displaced_here().times(self.scale())
     }
 
     /// All replicas' requests to this region over ours; 1 while that is not known.
@@ -220,11 +257,16 @@ impl Basin {
 
     /// Follows what the region's own requests need, when `scale` times our received requests are received in all.
     pub(super) fn weigh(&mut self, scale: f64, step: Duration) {
-        let Some(rps) = self.rps.get().filter(|_| self.usable) else {
+        let (Some(slow), Some(fast)) = (self.rps.slow(), self.rps.fast()) else {
             return;
         };
+        if !self.usable {
+            return;
+        }
         let received = self.received.get().unwrap_or(0.0) * scale;
-        self.own.add((rps - received).max(0.0), step);
+        self.own.0.add((slow - received).max(0.0), step);
+        let received = self.received.fast().unwrap_or(0.0) * scale;
+        self.own.1 = Some((fast - received).max(0.0));
     }
 
     /// Requests per second that it can take for others; none: no limit is known.
@@ -232,15 +274,39 @@ impl Basin {
         if !self.usable {
             return Some(0.0);
         }
-        let (capacity, own) = (self.capacity.get()?, self.own.get()?);
+        let (capacity, own) = (self.capacity.get()?, self.own()?);
+        let Some(fullness) = self.fullness.get() else {
+            return Some(((rules.full - MARGIN) * capacity - own).max(0.0));
+        };
         let room = ((rules.full - MARGIN) * capacity - own).max(0.0);
         // Not the damped one: it lingers for half a minute after the need is gone.
-        let spilling = (1.0 - self.need / SPILLING).max(0.0);
-        let guard = self
-            .fullness
-            .get()
-            .map_or(1.0, |fullness| rules.guard(fullness));
-        Some(room * spilling * guard)
+        let spilling = (1.0 - self.need / SPILLING).max(rules.ease(fullness));
+        Some(room * spilling * rules.guard(fullness))
+    }
+
+    /// X.
+    pub fn debug(&self) -> String {
+        let f = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.2}"));
+        format!(
+            "homed {} recv {} sent {} rps {} own {} cap {} util {} full {} scale {:.2} need {:.2} spill {:.2} room {:.2} spare {:.2}",
+            f(self.homed.get()),
+            f(self.received.get()),
+            f(self.sent.get()),
+            f(self.rps.get()),
+            f(self.own()),
+            f(self.capacity.get()),
+            f(self.utilization.get()),
+            f(self.fullness.get()),
+            self.scale(),
+            self.need,
+            self.spill,
+            self.room,
+            self.spare
+        )
+    }
+
+    fn own(&self) -> Option<f64> {
+        Some(self.own.0.get()?.min(self.own.1?))
     }
 
     /// Whether it has never been usable yet.
@@ -252,7 +318,7 @@ impl Basin {
     /// displaced meanwhile would meet it at once.
     pub(super) const fn open_room(&mut self, now: Instant) {
         self.aimed = now;
-        self.room = 1.0;
+        (self.room, self.spare) = (1.0, 1.0);
     }
 
     /// Time since the last plan.
@@ -271,7 +337,7 @@ impl Basin {
     }
 
     /// Follows [`Self::aim_spill`] in each round.
-    pub(super) fn aim_room(&mut self, target: f64, rules: &Rules, now: Instant) {
+    pub(super) fn aim_room(&mut self, room: f64, spare: f64, rules: &Rules, now: Instant) {
         let seconds = now.since(self.aimed).as_secs_f64();
         self.aimed = now;
         let plain = self
@@ -279,8 +345,13 @@ impl Basin {
             .get()
             .is_none_or(|fullness| fullness < rules.start);
         let pace = if plain { ROOM_PLAIN } else { ROOM_BACK };
-        self.room = target.min(self.room + pace * seconds);
-        debug_assert!((0.0..=1.0).contains(&self.room) && (0.0..=1.0).contains(&self.spill));
+        self.room = room.min(self.room + pace * seconds);
+        self.spare = spare.min(self.spare + pace * seconds);
+        debug_assert!(
+            [self.spill, self.room, self.spare]
+                .iter()
+                .all(|share| (0.0..=1.0).contains(share))
+        );
     }
 }
 

@@ -68,8 +68,12 @@ impl Flow {
                 demand
             };
             let room = |at: usize| {
-                let open = at != home && self.usable[at];
-                if open { self.basins[at].room() } else { 0.0 }
+                let basin = &self.basins[at];
+                match (at != home && self.usable[at], self.usable[home]) {
+                    (false, _) => 0.0,
+                    (true, false) => basin.room(),
+                    (true, true) => basin.spare(),
+                }
             };
             let total: f64 = (0..count).map(room).sum();
             let placed = total.min(1.0);
