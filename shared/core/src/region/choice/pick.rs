@@ -9,6 +9,9 @@ const LEAVE: u64 = 0x6c65_6176_6500_0001;
 const PLACE: u64 = 0x706c_6163_6500_0002;
 const AMONG: u64 = 0x616d_6f6e_6700_0003;
 
+/// A part of what a region has, as a share.
+type Part = fn(&Candidate) -> f64;
+
 // === impl Ranking ===
 
 impl Ranking {
@@ -116,7 +119,7 @@ impl Ranking {
         home: usize,
         ask: &Ask,
         at: &impl Fn(usize) -> Option<&'a Candidate>,
-        (offered, share): (fn(&Candidate) -> f64, fn(&Candidate) -> f64),
+        (offered, share): (Part, Part),
         rng: &mut impl Rng,
     ) -> Option<usize> {
         let open = |index: usize| {
