@@ -45,14 +45,14 @@ pub struct Pool {
 // === impl Pool ===
 
 impl Pool {
-    /// A pool of `members`; `changes` is told when it needs a new view.
+    /// A pool of `members`, with who lets requests in and what keeps users on a server; `changes` is told when it needs
+    /// a new view.
     #[must_use]
     pub fn new(
         spec: PoolSpec,
         target: Target,
         metrics: PoolMetrics,
-        admission: Arc<Admission>,
-        sticky: Option<Sticky>,
+        (admission, sticky): (Arc<Admission>, Option<Sticky>),
         members: Vec<Member>,
         changes: Arc<Changes>,
         now: Instant,
