@@ -132,18 +132,6 @@ impl Global {
         };
         self.candidates = self.regions.iter().enumerate().map(view).collect();
         self.ranking = Ranking::new(self.order, &self.candidates, |_| true, None);
-        let ms = now.as_nanos() / 1_000_000;
-        if std::env::var("TRACE").is_ok() && ms > 38_000 && ms < 52_000 && ms % 500 < 100 {
-            for (at, region) in self.regions.iter().enumerate() {
-                eprintln!(
-                    "{ms} r{at} {:?} {:?} {:?} {}",
-                    region.evidence.state(),
-                    self.verdicts[at],
-                    self.candidates[at].condition,
-                    region.basin.debug()
-                );
-            }
-        }
     }
 
     /// Whether a region takes requests and is at most at 70 %: nothing has to be refused then.

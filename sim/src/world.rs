@@ -193,36 +193,6 @@ impl World {
             }
             Event::Control => {
                 self.control();
-                let ms = self.now.as_nanos() / 1_000_000;
-                if std::env::var("TRACES").is_ok() && ms > 38_000 && ms < 62_000 && ms % 1000 < 100
-                {
-                    for (at, place) in self.places.iter().enumerate() {
-                        let tries: Vec<u64> = place.servers.iter().map(|s| s.tries).collect();
-                        let state: Vec<String> = place
-                            .replicas
-                            .iter()
-                            .map(|r| {
-                                format!(
-                                    "{} [{}]",
-                                    r.in_flight,
-                                    r.pool
-                                        .members
-                                        .iter()
-                                        .map(|m| format!(
-                                            "{}{}:{:.0}x{:.0}",
-                                            u8::from(m.check.verdict().is_healthy()),
-                                            u8::from(m.ejector.is_ejected(self.now)),
-                                            m.load.latency(self.now).as_secs_f64() * 1e3,
-                                            m.load.penalty(self.now)
-                                        ))
-                                        .collect::<Vec<_>>()
-                                        .join(" ")
-                                )
-                            })
-                            .collect();
-                        eprintln!("S {ms} r{at} {tries:?} {state:?}");
-                    }
-                }
                 self.check();
                 self.queue.push(self.now + CONTROL, event);
             }

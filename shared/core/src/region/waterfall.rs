@@ -85,11 +85,14 @@ pub fn plan(basins: &mut [&mut Basin], rules: &Rules, now: Instant) {
             basin.open_room(now);
             continue;
         }
-        let (room, spare) = match basin.room_for_others(rules) {
-            Some(rps) => (rps / lost, rps * left / spilled),
-            None => (1.0, 1.0),
-        };
-        basin.aim_room(room.min(1.0), spare.min(1.0), rules, now);
+        match basin.room_for_others(rules) {
+            Some(rps) => {
+                let (room, spare) = (rps / lost, rps * left / spilled);
+                basin.aim_room(room.min(1.0), spare.min(1.0), rules, now);
+            }
+            // Nothing is known that it could be short of.
+            None => basin.open_room(now),
+        }
     }
 }
 

@@ -284,27 +284,6 @@ impl Basin {
         Some(room * spilling * rules.guard(fullness))
     }
 
-    /// X.
-    pub fn debug(&self) -> String {
-        let f = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.2}"));
-        format!(
-            "homed {} recv {} sent {} rps {} own {} cap {} util {} full {} scale {:.2} need {:.2} spill {:.2} room {:.2} spare {:.2}",
-            f(self.homed.get()),
-            f(self.received.get()),
-            f(self.sent.get()),
-            f(self.rps.get()),
-            f(self.own()),
-            f(self.capacity.get()),
-            f(self.utilization.get()),
-            f(self.fullness.get()),
-            self.scale(),
-            self.need,
-            self.spill,
-            self.room,
-            self.spare
-        )
-    }
-
     fn own(&self) -> Option<f64> {
         Some(self.own.0.get()?.min(self.own.1?))
     }
