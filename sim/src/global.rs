@@ -70,6 +70,8 @@ pub struct Global {
     stepped: Instant,
 }
 
+/// A region that is not fuller has room beyond doubt.
+const PLAIN: f64 = 0.7;
 const FRESH: Duration = Duration::from_secs(5);
 
 // === impl Global ===
@@ -130,6 +132,16 @@ impl Global {
         };
         self.candidates = self.regions.iter().enumerate().map(view).collect();
         self.ranking = Ranking::new(self.order, &self.candidates, |_| true, None);
+    }
+
+    /// Whether a region takes requests and is full to 70 % at most: then nothing needs to be refused.
+    #[must_use]
+    pub fn has_plain_room(&self) -> bool {
+        let plain = |(region, candidate): (&Region, &Candidate)| {
+            let fullness = region.basin.fullness().unwrap_or(0.0);
+            candidate.condition.is_usable() && fullness <= PLAIN
+        };
+        self.regions.iter().zip(&self.candidates).any(plain)
     }
 
     fn plan(&mut self, now: Instant) {
@@ -249,6 +261,11 @@ impl Region {
                     0.0
                 },
                 room: if on.waterfall { self.basin.room() } else { 1.0 },
+                spare: if on.waterfall {
+                    self.basin.spare()
+                } else {
+                    1.0
+                },
                 ..Factors::default()
             },
         }

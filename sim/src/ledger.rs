@@ -14,6 +14,8 @@ pub struct Second {
     pub bad: u64,
     /// Those of them that were refused at once.
     pub refused: u64,
+    /// Those of them that were refused while a usable region was plainly below the start of spill.
+    pub needless: u64,
     /// Tries that reached each region.
     pub tries: Vec<u64>,
 }
@@ -73,6 +75,13 @@ impl Ledger {
     pub fn ended(&self, from: usize, until: usize) -> (u64, u64) {
         let span = self.seconds.iter().take(until).skip(from);
         span.fold((0, 0), |(good, bad), s| (good + s.good, bad + s.bad))
+    }
+
+    /// Requests that were refused in these seconds although a usable region had plain room.
+    #[must_use]
+    pub fn needless(&self, from: usize, until: usize) -> u64 {
+        let span = self.seconds.iter().take(until).skip(from);
+        span.map(|s| s.needless).sum()
     }
 
     /// Tries per second that reached a region in these seconds.

@@ -149,7 +149,10 @@ impl World {
                 if first {
                     global.regions[home].tally.count_refused();
                 }
-                self.ledger.second(self.now).refused += 1;
+                let needless = global.has_plain_room();
+                let second = self.ledger.second(self.now);
+                second.refused += 1;
+                second.needless += u64::from(needless);
                 None
             }
             Choice::Exhausted => None,

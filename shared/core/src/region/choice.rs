@@ -57,8 +57,10 @@ pub struct Factors {
     pub shift: f64,
     /// The share of its requests that it has no capacity for.
     pub spill: f64,
-    /// The share of all displaced requests that it has room for.
+    /// The share of the requests of regions that are out which it has room for.
     pub room: f64,
+    /// The share of the requests that usable regions give away which it has room for, after those.
+    pub spare: f64,
 }
 
 /// A region as the choice sees it.
@@ -168,6 +170,7 @@ impl Default for Factors {
             shift: 1.0,
             spill: 0.0,
             room: 1.0,
+            spare: 1.0,
         }
     }
 }

@@ -10,11 +10,14 @@
 //! - **Spill.** A region that is full to `u` by its own requests gives away `(u - 0.80) / 0.15` of them. As giving away
 //!   lowers `u`, that is solved for the demand `d` before spilling: `p = (d - 0.80) / (0.15 + d)`. So the loop has no
 //!   gain of its own to swing with. Smoothed over 5 s, at most 10 points a second up and 2 down.
-//! - **Room.** What a region can take for others is its cap less its own requests. Displaced load (spilled, or of regions
-//!   that are out) is offered room in proportion; what finds none stays at home when its home lives, and is else refused
-//!   at once. Room shrinks at once and grows by 10 points a second, by 50 while the region
-//!   has plain room. A region that spills takes little, above a tenth
-//!   nothing: so load never cascades.
+//! - **Room.** What a region can take for others is its cap less its own requests. The requests of regions that are out come
+//!   first, as they are refused where they find none; what those leave is offered to spilled ones, which else stay at
+//!   home. Each of the two kinds is offered room in proportion. Room shrinks at once and grows by 10 points a second, by
+//!   100 while the region has plain room. A region that spills takes little, above a tenth nothing, unless it is plainly
+//!   not full: so load never cascades.
+//! - **After a surge** all that was averaged over it is too high, and regions would refuse each other's requests for half a
+//!   minute while they are half empty. So each value that closes a region has a fast average beside the slow one, and the
+//!   smaller one counts.
 //! - **Saturation.** Requests refused by a region say that it is full, whatever it reports as utilisation.
 //!
 //! Capacity is the reported one, else what rate and utilisation give; with adaptive limits that is the limit found. A
@@ -22,6 +25,8 @@
 //!
 //! # Rejected
 //! - Spill by utilisation alone: proportional control with a gain of 8 over a delay of one second; it oscillates.
+//! - One share of room for all that is displaced: after a surge most of it is spill that lingers and stays at home
+//!   anyway, and what little was lost was refused for want of room.
 //! - Counting displaced load as the receiver's own: after a loss all survivors are at their cap and would spill to each
 //!   other for ever.
 //!
@@ -30,9 +35,11 @@
 //! reports to what this replica sends there.
 
 mod basin;
+mod gauge;
 mod rate;
 
-pub use basin::{Basin, Gauge};
+pub use basin::Basin;
+pub use gauge::Gauge;
 
 use crate::config::model::Failover;
 use crate::time::Instant;
@@ -41,6 +48,8 @@ use crate::time::Instant;
 const MARGIN: f64 = 0.03;
 /// A region that needs to give away this share takes nothing.
 const SPILLING: f64 = 0.10;
+/// Unless it is this much below the point where spill begins.
+const PLAINLY: f64 = 0.10;
 /// Less displaced load than this, in requests a second, is taken for this.
 const LEAST_DISPLACED: f64 = 1.0;
 
@@ -53,25 +62,73 @@ pub struct Rules {
     pub full: f64,
 }
 
+/// Requests per second that have to go elsewhere.
+#[derive(Debug, Clone, Copy, Default)]
+struct Displaced {
+    /// Their home is out: what finds no room is refused.
+    lost: f64,
+    /// Their home is full: what finds no room stays there.
+    spilled: f64,
+}
+
 /// Sets spill and room of all regions. Call it after each round of [`Basin::observe`].
 pub fn plan(basins: &mut [&mut Basin], rules: &Rules, now: Instant) {
     for basin in basins.iter_mut() {
         let target = basin.demand().map_or(0.0, |demand| rules.spill(demand));
         basin.aim_spill(target, now);
     }
-    let displaced: f64 = basins.iter().map(|basin| basin.displaced()).sum();
-    let local: f64 = basins.iter().map(|basin| basin.displaced_here()).sum();
-    let scale = if local > 1e-6 { displaced / local } else { 1.0 };
-    let displaced = displaced.max(LEAST_DISPLACED);
+    let displaced: Displaced = basins.iter().map(|basin| basin.displaced()).sum();
+    let here: Displaced = basins.iter().map(|basin| basin.displaced_here()).sum();
+    let (all, ours) = (displaced.lost + displaced.spilled, here.lost + here.spilled);
+    let scale = if ours > 1e-6 { all / ours } else { 1.0 };
     for basin in basins.iter_mut() {
         basin.weigh(scale, basin.planned(now));
+    }
+    let left = left(basins, displaced.lost, rules);
+    let lost = displaced.lost.max(LEAST_DISPLACED);
+    let spilled = displaced.spilled.max(LEAST_DISPLACED);
+    for basin in basins.iter_mut() {
         if basin.is_new() {
             basin.open_room(now);
             continue;
         }
-        let room = basin.room_for_others(rules);
-        let share = room.map_or(1.0, |rps| (rps / displaced).clamp(0.0, 1.0));
-        basin.aim_room(share, rules, now);
+        let (room, spare) = match basin.room_for_others(rules) {
+            Some(rps) => (rps / lost, rps * left / spilled),
+            None => (1.0, 1.0),
+        };
+        basin.aim_room(room.min(1.0), spare.min(1.0), rules, now);
+    }
+}
+
+/// Share of all room that is left when the requests without a home have found theirs.
+fn left(basins: &[&mut Basin], lost: f64, rules: &Rules) -> f64 {
+    let mut room = 0.0;
+    for basin in basins {
+        match basin.room_for_others(rules) {
+            Some(rps) => room += rps,
+            None => return 1.0,
+        }
+    }
+    if room > lost { 1.0 - lost / room } else { 0.0 }
+}
+
+// === impl Displaced ===
+
+impl Displaced {
+    fn times(self, factor: f64) -> Self {
+        Self {
+            lost: self.lost * factor,
+            spilled: self.spilled * factor,
+        }
+    }
+}
+
+impl std::iter::Sum for Displaced {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), |sum, part| Self {
+            lost: sum.lost + part.lost,
+            spilled: sum.spilled + part.spilled,
+        })
     }
 }
 
@@ -93,6 +150,11 @@ impl Rules {
     pub fn spill(&self, demand: f64) -> f64 {
         let span = self.full - self.start;
         ((demand - self.start) / (span + demand)).clamp(0.0, 1.0)
+    }
+
+    /// How far below the start of spill a region is: 0 there, and 1 from a tenth below on.
+    fn ease(&self, utilisation: f64) -> f64 {
+        ((self.start - utilisation) / PLAINLY).clamp(0.0, 1.0)
     }
 
     /// How much of its room a region offers at `utilisation`: all below the cap, nothing from 1 on, so that an estimate

@@ -86,6 +86,7 @@ impl Gauges {
                 ("shift", factors.shift),
                 ("spill", factors.spill),
                 ("room", factors.room),
+                ("spare", factors.spare),
             ] {
                 let labels = [region.name.as_str(), kind];
                 families.region_share.with_label_values(&labels).set(share);

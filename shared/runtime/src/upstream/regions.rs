@@ -190,6 +190,7 @@ impl RegionEntry {
                 shift: if shifts { judged.shift.share() } else { 1.0 },
                 spill: judged.basin.spill(),
                 room: judged.basin.room(),
+                spare: judged.basin.spare(),
             },
         }
     }

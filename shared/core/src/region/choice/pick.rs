@@ -9,6 +9,9 @@ const LEAVE: u64 = 0x6c65_6176_6500_0001;
 const PLACE: u64 = 0x706c_6163_6500_0002;
 const AMONG: u64 = 0x616d_6f6e_6700_0003;
 
+/// Reads a share, from 0 to 1, off a region.
+type Share = fn(&Candidate) -> f64;
+
 // === impl Ranking ===
 
 impl Ranking {
@@ -57,14 +60,18 @@ impl Ranking {
         if keeps {
             return region(home, Some(home));
         }
-        if let Some(index) = self.receiver(home, ask, &at, Candidate::share, rng) {
+        let room: Share = match alive {
+            Some(_) => |candidate| candidate.factors.spare,
+            None => |candidate| candidate.factors.room,
+        };
+        if let Some(index) = self.receiver(home, ask, &at, (room, Candidate::share), rng) {
             return region(index, Some(home));
         }
         if alive.is_some() {
             return region(home, Some(home));
         }
         // Before a request is refused, a region that ramps up or is slow takes what its room allows.
-        if let Some(index) = self.receiver(home, ask, &at, |_| 1.0, rng) {
+        if let Some(index) = self.receiver(home, ask, &at, (room, |_| 1.0), rng) {
             return region(index, Some(home));
         }
         let usable = |index: usize| at(index).is_some_and(Candidate::is_usable);
@@ -103,21 +110,22 @@ impl Ranking {
         })
     }
 
-    /// Where a displaced request finds room. The rooms of the ranks lie one after the other on a line as long as the
-    /// displaced load; the client's hash is a point on it, and beyond the last room there is none.
+    /// Where a displaced request finds room. What is `offered` to its kind lies, rank after rank, on a line as long as the
+    /// displaced load; the client's hash is a point on it, and beyond the last room there is none. A region offers `share`
+    /// of its room.
     fn receiver<'a>(
         &self,
         home: usize,
         ask: &Ask,
         at: &impl Fn(usize) -> Option<&'a Candidate>,
-        share: impl Fn(&Candidate) -> f64,
+        (offered, share): (Share, Share),
         rng: &mut impl Rng,
     ) -> Option<usize> {
         let open = |index: usize| {
             let candidate = at(index).filter(|candidate| candidate.is_usable())?;
             (index != home).then_some(candidate)
         };
-        let room = |index: usize| open(index).map_or(0.0, |c| c.factors.room * share(c));
+        let room = |index: usize| open(index).map_or(0.0, |c| offered(c) * share(c));
         let mut place = point(ask, PLACE, home, rng);
         for rank in &self.ranks {
             let total: f64 = rank.iter().map(|index| room(*index)).sum();
@@ -126,7 +134,7 @@ impl Ranking {
                 continue;
             }
             let among = point(ask, AMONG, home, rng);
-            let ample = |index: &usize| open(*index).is_none_or(|c| c.factors.room >= 1.0);
+            let ample = |index: &usize| open(*index).is_none_or(|c| offered(c) >= 1.0);
             if rank.iter().all(ample) {
                 // Any of them could take everything: the weights decide.
                 let weight =

@@ -68,8 +68,12 @@ impl Flow {
                 demand
             };
             let room = |at: usize| {
-                let open = at != home && self.usable[at];
-                if open { self.basins[at].room() } else { 0.0 }
+                let basin = &self.basins[at];
+                match (at != home && self.usable[at], self.usable[home]) {
+                    (false, _) => 0.0,
+                    (true, false) => basin.room(),
+                    (true, true) => basin.spare(),
+                }
             };
             let total: f64 = (0..count).map(room).sum();
             let placed = total.min(1.0);
@@ -211,6 +215,34 @@ fn a_lost_region_moves_whole_where_there_is_room() {
     flow.run(60);
     assert_eq!(flow.refused, 0.0);
     assert!((flow.load(1) - 0.6).abs() < 0.05, "{}", flow.load(1));
+}
+
+#[test]
+fn lost_requests_find_room_before_spilled_ones() {
+    let mut flow = Flow::new(&[1300.0, 300.0, 500.0]);
+    flow.run(60);
+    let spilled = flow.load(1) - 0.3;
+    assert!(spilled > 0.2, "{spilled}");
+    flow.usable[2] = false;
+    flow.run(60);
+    assert!(flow.refused < 1.0, "{} refused", flow.refused);
+    assert!(flow.peak(1, 60) < 1.0, "{}", flow.peak(1, 60));
+}
+
+#[test]
+fn a_surge_that_is_over_closes_nothing() {
+    let mut flow = Flow::new(&[500.0, 500.0, 500.0]);
+    flow.run(30);
+    flow.demand = vec![4000.0; 3];
+    flow.run(30);
+    flow.demand = vec![500.0; 3];
+    flow.usable[0] = false;
+    flow.run(3).step();
+    let plain = "the others are half empty, whatever was averaged over the surge";
+    assert!(flow.refused < 1.0, "{} refused: {plain}", flow.refused);
+    for at in [1, 2] {
+        assert!(flow.load(at) < 0.92, "{}", flow.load(at));
+    }
 }
 
 #[test]
