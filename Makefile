@@ -39,6 +39,13 @@ bench: ## Measure against HAProxy, nginx and Envoy (15 to 30 minutes; ARGS=--qui
 	$(CARGO) build --locked --release -p lb-core --example pick_time
 	$(CARGO) run --locked --release -p strata-bench -- all $(ARGS)
 
+.PHONY: chaos
+chaos: ## Play failures on two tiers of Strata, Envoy and HAProxy (half an hour; ARGS=--quick: 13 minutes)
+	bench/install-peers.sh
+	$(CARGO) build --locked --release -p global-lb -p regional-lb
+	$(CARGO) build --locked -p strata-chaos
+	target/debug/strata-chaos $(ARGS)
+
 # === Tests ===
 
 .PHONY: test

@@ -3,7 +3,9 @@
 use lb_core::balance::Policy;
 use lb_core::config::change::{self, Deferred};
 use lb_core::config::load_global;
-use lb_core::config::model::{Global, HashOn, HealthCheck, HttpCheck, Region, TcpCheck};
+use lb_core::config::model::{
+    Global, HashOn, HealthCheck, HttpCheck, Region, SlowStart, TcpCheck, ZonePreference,
+};
 use lb_core::config::read::Faults;
 use lb_core::config::scalar::DurationText;
 use lb_runtime::build::{MemberSpec, PoolSpec, Site, Targets};
@@ -99,6 +101,10 @@ fn spec(region: &Region) -> PoolSpec {
         hash_on: HashOn::default(),
         panic_threshold: NONE_HEALTHY,
         outlier: region.outlier.clone(),
+        slow_start: SlowStart::default(),
+        zone: None,
+        zone_preference: ZonePreference::default(),
+        affinity: None,
         check: region
             .health_check
             .clone()

@@ -19,6 +19,7 @@ fn healthy(server: &str, port: u16) -> EndpointStatus {
             ago_ms: 412,
             latency_ms: 0.8,
         }),
+        share: Some(1.0),
         ..EndpointStatus::default()
     }
 }

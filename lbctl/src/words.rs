@@ -106,6 +106,15 @@ pub(crate) fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0))
 }
 
+/// The part of its weight that an endpoint gets, which is only worth a colour when it is not all.
+pub(crate) fn share(share: Option<f64>) -> Cell {
+    let tone = match share {
+        Some(share) if share < 1.0 => Tone::Warn,
+        _ => Tone::Plain,
+    };
+    Cell::new(percent(share), tone)
+}
+
 /// A value that may be missing.
 pub(crate) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())

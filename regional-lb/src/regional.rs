@@ -44,7 +44,7 @@ impl TierProgram for RegionalTier {
         let pools: Vec<_> = config
             .pools
             .iter()
-            .map(|pool| site.pool(spec(pool)))
+            .map(|pool| site.pool(spec(pool, config)))
             .collect::<Result<_, _>>()?;
         let find = |name: &str| pools.iter().find(|pool| pool.spec.name == name);
         let actions = config.routes.iter().map(|route| {
@@ -61,13 +61,17 @@ impl TierProgram for RegionalTier {
     }
 }
 
-fn spec(pool: &Pool) -> PoolSpec {
+fn spec(pool: &Pool, config: &Regional) -> PoolSpec {
     PoolSpec {
         name: pool.name.to_string(),
         policy: pool.balance.policy,
         hash_on: pool.balance.hash_on.clone(),
         panic_threshold: pool.panic_threshold.ratio(),
         outlier: pool.outlier.clone(),
+        slow_start: pool.slow_start.clone(),
+        zone: config.zone.clone(),
+        zone_preference: pool.zone_preference.clone(),
+        affinity: pool.affinity.clone(),
         check: pool.health_check.clone(),
         protection: pool.into(),
         protocol: pool.protocol,

@@ -41,6 +41,8 @@ pub enum Reason {
     ClientTimeout,
     /// The client left.
     ClientLeft,
+    /// A drill asked for it.
+    FaultInjected,
 }
 
 // === impl Reason ===
@@ -59,6 +61,7 @@ impl Reason {
             Self::BadRequest => 400,
             Self::BodyTooLarge => 413,
             Self::ClientTimeout => 408,
+            Self::FaultInjected => 503,
             Self::ClientLeft => return None,
         })
     }
@@ -80,6 +83,7 @@ impl Reason {
             Self::BodyTooLarge => "DL",
             Self::ClientTimeout => "DT",
             Self::ClientLeft => "DC",
+            Self::FaultInjected => "FI",
         }
     }
 
@@ -103,6 +107,7 @@ impl Reason {
             Self::BodyTooLarge => "body_too_large",
             Self::ClientTimeout => "client_timeout",
             Self::ClientLeft => "client_left",
+            Self::FaultInjected => "fault_injected",
         }
     }
 
@@ -135,6 +140,7 @@ impl Reason {
             Self::BodyTooLarge,
             Self::ClientTimeout,
             Self::ClientLeft,
+            Self::FaultInjected,
         ]
     }
 

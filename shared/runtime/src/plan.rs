@@ -6,14 +6,17 @@ use crate::exchange::RateLimiter;
 use crate::metrics::RouteMetrics;
 use crate::upstream::{Pool, RegionRoute, RegionSet};
 use lb_core::config::model;
+use lb_core::config::scalar::Percent;
 use lb_core::http::forward::{Pseudonym, Trust};
 use lb_core::name::{RegionName, ReplicaName};
 use lb_core::retry::{Budget, Rules};
 use lb_core::route::RouteTable;
 use lb_core::route::edit::HeaderPlan;
 use lb_core::route::target::{PrefixRewrite, RedirectPlan};
+use prometheus::IntCounter;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// The tier of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,12 +90,44 @@ pub struct Rule {
     pub rewrite: Option<PrefixRewrite>,
     /// Replaces the `Host` field.
     pub rewrite_host: Option<http::HeaderValue>,
+    /// Disturbances for drills.
+    pub fault: Option<FaultRule>,
+    /// Copies to another pool.
+    pub mirror: Option<MirrorRule>,
     /// Edits of the request.
     pub request_edits: HeaderPlan,
     /// Edits of the response.
     pub response_edits: HeaderPlan,
     /// Resolved metric handles.
     pub metrics: RouteMetrics,
+}
+
+/// Copies of a share of a route's requests.
+#[derive(Debug)]
+pub struct MirrorRule {
+    /// Where they go.
+    pub pool: Arc<Pool>,
+    /// How many of the requests are copied.
+    pub share: Percent,
+    /// Bounds the copies that are under way.
+    pub places: Arc<Semaphore>,
+    /// Copies that were answered.
+    pub answered: IntCounter,
+    /// Copies that were not.
+    pub failed: IntCounter,
+    /// Copies that were not sent.
+    pub dropped: IntCounter,
+}
+
+/// Disturbances of a route's requests.
+#[derive(Debug)]
+pub struct FaultRule {
+    /// Which, and of how many.
+    pub config: model::Fault,
+    /// Requests that were held back.
+    pub delayed: IntCounter,
+    /// Requests that were answered with an error.
+    pub aborted: IntCounter,
 }
 
 /// Where a route's requests go.

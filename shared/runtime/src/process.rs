@@ -231,6 +231,11 @@ impl<T: TierProgram> Process<T> {
                 }
             }
         }
+        if !self.warm.load(Relaxed) {
+            let plan = self.shared.plan.load();
+            let regions = plan.regions.iter().flat_map(|set| set.unsettled());
+            pending.extend(regions.map(|name| format!("the verdict on region {name}")));
+        }
         if pending.is_empty() {
             self.warm.store(true, Relaxed);
         }

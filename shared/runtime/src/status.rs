@@ -27,21 +27,47 @@ pub(crate) fn state_of(member: &Member, now: Instant) -> (EndpointState, String)
     }
     if let Some(until) = endpoint.ejected_until(now) {
         let left = now.until(until).as_secs();
-        return (
-            EndpointState::Ejected,
-            format!("gateway errors in a row; back in {left} s"),
-        );
+        let conviction = endpoint.standing.conviction();
+        let why = conviction.map_or_else(String::new, |conviction| format!("{conviction}; "));
+        return (EndpointState::Ejected, format!("{why}back in {left} s"));
     }
     let check = endpoint.last_check();
     let failure = check.and_then(|check| check.last.result.failure());
     match endpoint.health() {
-        Health::Healthy => (EndpointState::Healthy, String::new()),
+        Health::Healthy => in_use(member, now),
         Health::Unknown => (EndpointState::Unknown, "not checked yet".to_owned()),
         Health::Unhealthy => {
             let why = failure.map_or("checks fail".to_owned(), |failure| failure.to_string());
             (EndpointState::Unhealthy, why)
         }
     }
+}
+
+/// The state of a member that takes requests, and why it gets less than its weight.
+fn in_use(member: &Member, now: Instant) -> (EndpointState, String) {
+    let ramp = member.ramp(now);
+    let factor = member.endpoint.standing.latency_factor();
+    let mut why = Vec::new();
+    if ramp < 1.0 {
+        let returned = member.endpoint.returned_at(now).unwrap_or(now);
+        let since = now.since(returned).as_secs();
+        why.push(format!(
+            "back since {since} s: {:.0}% of its weight",
+            100.0 * ramp
+        ));
+    }
+    if factor < 1.0 {
+        why.push(format!(
+            "slower than its peers: {:.0}% of its weight",
+            100.0 * factor
+        ));
+    }
+    let state = if ramp < 1.0 {
+        EndpointState::Ramping
+    } else {
+        EndpointState::Healthy
+    };
+    (state, why.join("; "))
 }
 
 /// The whole status.
@@ -213,7 +239,7 @@ fn endpoint_status(member: &Member, now: Instant) -> EndpointStatus {
     EndpointStatus {
         server: endpoint.key.server.to_string(),
         address: endpoint.key.address.to_string(),
-        zone: endpoint.zone.as_ref().map(ToString::to_string),
+        zone: member.zone.as_ref().map(ToString::to_string),
         weight: member.weight.map_or(0, |weight| weight.get()),
         state,
         why,
@@ -242,6 +268,9 @@ fn endpoint_status(member: &Member, now: Instant) -> EndpointStatus {
             .ejected_until(now)
             .map(|until| millis(now.until(until))),
         ejections_total: endpoint.ejections(),
+        share: Some(member.share(now)),
+        slow_start: Some(member.ramp(now)).filter(|ramp| *ramp < 1.0),
+        latency_factor: Some(endpoint.standing.latency_factor()).filter(|factor| *factor < 1.0),
     }
 }
 

@@ -12,7 +12,8 @@ use strata_tests::process::Launch;
 use strata_tests::tools;
 
 /// Files that a test here runs.
-const RUN: [&str; 12] = [
+const RUN: [&str; 15] = [
+    "examples/affinity.yaml",
     "examples/dns-servers.yaml",
     "examples/geo.yaml",
     "examples/grpc.yaml",
@@ -20,9 +21,11 @@ const RUN: [&str; 12] = [
     "examples/multi-region-weighted.yaml",
     "examples/overload.yaml",
     "examples/redirects.yaml",
+    "examples/shadow.yaml",
     "examples/sticky-hash.yaml",
     "examples/tls-sni.yaml",
     "examples/websocket.yaml",
+    "examples/zones.yaml",
     "global.yaml",
     "regional.yaml",
 ];

@@ -248,3 +248,64 @@ async fn a_client_of_the_api_is_limited_and_others_are_not() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn the_cookie_keeps_a_user_on_a_server() -> Result<()> {
+    let stage = run("examples/affinity.yaml", |dir| {
+        Ok(std::fs::write(
+            dir.join("secret"),
+            "sixteen characters or more",
+        )?)
+    })
+    .await?;
+    let first = stage.get("e", "/", &[]).await?;
+    let field = first.header("set-cookie");
+    let cookie = field.split(';').next().unwrap_or_default().to_owned();
+    ensure!(cookie.starts_with("shop-server=shop-"), "{field}");
+    for _ in 0..10 {
+        let again = stage.get("e", "/", &[("cookie", &cookie)]).await?;
+        ensure!(served_by(&again)? == served_by(&first)?, "{again:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenth_is_copied_and_drills_hit_who_asks() -> Result<()> {
+    let stage = run("examples/shadow.yaml", |_| Ok(())).await?;
+    for _ in 0..200 {
+        ensure!(stage.port_for("e", "/", &[]).await? != 9003);
+    }
+    eventually(SOON, "a copy", async || {
+        let copies = stage.server(9003)?.ledger().counts().requests;
+        ensure!((3..60).contains(&copies), "{copies} copies of 200");
+        Ok(())
+    })
+    .await?;
+    let mut disturbed = 0;
+    for _ in 0..40 {
+        let answer = stage.get("e", "/", &[("x-drill", "1")]).await?;
+        disturbed += usize::from(answer.status == 503);
+    }
+    ensure!((8..=32).contains(&disturbed), "{disturbed} of 40");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_own_zone_is_asked_first() -> Result<()> {
+    let stage = run("examples/zones.yaml", |_| Ok(())).await?;
+    for port in [9001, 9002, 9003, 9004] {
+        stage.server(port)?;
+    }
+    eventually(SOON, "checks", async || {
+        let status = client::get(stage.admin, "/api/v1/status").await?.json()?;
+        ensure!(status["pools"][0]["healthy"] == 4, "{status}");
+        Ok(())
+    })
+    .await?;
+    let mut seen = BTreeSet::new();
+    for _ in 0..40 {
+        seen.insert(stage.port_for("e", "/", &[]).await?);
+    }
+    ensure!(seen == BTreeSet::from([9001, 9002]), "{seen:?}");
+    Ok(())
+}

@@ -161,6 +161,13 @@ impl Ejector {
         Some(Eject { until, nth })
     }
 
+    /// Ends a running ejection. It still counts towards the length of the next.
+    pub fn pardon(&mut self, now: Instant) {
+        if self.is_ejected(now) {
+            self.until = Some(now);
+        }
+    }
+
     /// Whether the endpoint is out at `now`.
     #[must_use]
     pub fn is_ejected(&self, now: Instant) -> bool {

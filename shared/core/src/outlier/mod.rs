@@ -34,6 +34,14 @@ pub fn may_eject(ejected: usize, total: usize, max_ejected: Percent) -> bool {
     ejected == 0 || after as f64 <= max_ejected.ratio() * total as f64 + 1e-9
 }
 
+/// Whether a response of this status is a failure of the endpoint in comparison with its peers. Wider than a
+/// gateway error: an endpoint that answers 500 where its peers don't is broken, and when they all do nobody stands out. 501
+/// and 505 speak of the request.
+#[must_use]
+pub const fn is_failed_status(status: u16) -> bool {
+    matches!(status, 500 | 502..=504 | 506..=599)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,6 +37,12 @@ pub struct EndpointStatus {
     pub ejected_for_ms: Option<u64>,
     /// Ejections since the start.
     pub ejections_total: u64,
+    /// The part of its weight that it gets: `slow_start` times `latency_factor`. Not told by older replicas.
+    pub share: Option<f64>,
+    /// The part that slow start leaves it after a return; none when it has all of it.
+    pub slow_start: Option<f64>,
+    /// The part that its latency leaves it, in comparison with its peers; none when it has all of it.
+    pub latency_factor: Option<f64>,
 }
 
 /// Whether an endpoint gets requests.

@@ -22,7 +22,7 @@ use lb_core::config::model;
 use lb_core::http::forward::Trust;
 use lb_core::retry::Budget;
 use lb_core::route::RouteTable;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +47,8 @@ pub struct Site {
     loads: Mutex<HashMap<String, Arc<PoolLoad>>>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
     kept: kept::Kept,
+    /// Pools that have had endpoints: whoever joins one later is a newcomer.
+    settled: Mutex<HashSet<String>>,
 }
 
 /// What a tier's routes lead to.
@@ -83,6 +85,7 @@ impl Site {
             loads: Mutex::default(),
             budgets: Mutex::default(),
             kept: kept::Kept::default(),
+            settled: Mutex::default(),
         }
     }
 
@@ -107,6 +110,18 @@ impl Site {
     pub fn load(&self, pool: &str) -> Arc<PoolLoad> {
         let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
         loads.entry(pool.to_owned()).or_default().clone()
+    }
+
+    /// Whether a pool has had endpoints.
+    pub(super) fn is_settled(&self, pool: &str) -> bool {
+        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.contains(pool)
+    }
+
+    /// Notes that a pool has endpoints.
+    pub(super) fn settle(&self, pool: &str) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.insert(pool.to_owned());
     }
 
     /// A route's retry budget. It belongs to the route's name: a reload that keeps its numbers keeps what
@@ -171,12 +186,15 @@ pub fn plan<T: TierProgram>(
         trusted_proxies,
         ..
     } = T::common(config);
-    let targets = T::targets(config, site)?;
+    let mut targets = T::targets(config, site)?;
+    let actions = std::mem::take(&mut targets.actions);
     let table = RouteTable::new(routes).map_err(|error| error.to_string())?;
     let rules = routes
         .iter()
-        .zip(targets.actions)
-        .map(|(route, action)| rules::rule(route, action, limits, site).map(Arc::new))
+        .zip(actions)
+        .map(|(route, action)| {
+            rules::rule(route, action, &targets.pools, limits, site).map(Arc::new)
+        })
         .collect::<Result<_, _>>()?;
     Ok(Plan {
         generation,

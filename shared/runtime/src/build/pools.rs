@@ -3,9 +3,11 @@
 use super::Site;
 use crate::clock;
 use crate::metrics::{EndpointMetrics, PoolMetrics};
-use crate::upstream::{Endpoint, EndpointKey, Health, Member, Pool, Protection, Target};
+use crate::upstream::{Endpoint, EndpointKey, Health, Member, Pool, Protection, Sticky, Target};
 use lb_core::balance::{Load, Policy, Weight};
-use lb_core::config::model::{HashOn, HealthCheck, Outlier, UpstreamHttp, UpstreamTls};
+use lb_core::config::model::{
+    Affinity, HashOn, HealthCheck, Outlier, SlowStart, UpstreamHttp, UpstreamTls, ZonePreference,
+};
 use lb_core::name::{ServerName, ZoneName};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +26,14 @@ pub struct PoolSpec {
     pub panic_threshold: f64,
     /// Outlier ejection.
     pub outlier: Outlier,
+    /// The share of an endpoint that returns.
+    pub slow_start: SlowStart,
+    /// The zone that this replica stands in.
+    pub zone: Option<ZoneName>,
+    /// Endpoints of that zone first.
+    pub zone_preference: ZonePreference,
+    /// A cookie that keeps users on a server.
+    pub affinity: Option<Affinity>,
     /// Active checks.
     pub check: HealthCheck,
     /// Limits of what may be under way.
@@ -55,6 +65,20 @@ pub struct MemberSpec {
     pub admin: Option<String>,
 }
 
+/// Thresholds up to here are none: health is never ignored.
+const NO_PANIC: f64 = 1e-6;
+
+// === impl PoolSpec ===
+
+impl PoolSpec {
+    /// Whether health is ignored when too little is routable. Not among the replicas of a region: there, what is not
+    /// routable sends requests to other regions.
+    #[must_use]
+    pub fn fails_open(&self) -> bool {
+        self.panic_threshold > NO_PANIC
+    }
+}
+
 // === impl MemberSpec ===
 
 impl MemberSpec {
@@ -84,12 +108,19 @@ impl Site {
         .map_err(|error| format!("pool {}: {error}", spec.name))?;
         let metrics = PoolMetrics::new(&self.metrics.families, &spec.name);
         let admission = self.admission(&spec.name, &spec.protection);
+        let sticky = spec
+            .affinity
+            .as_ref()
+            .map(|affinity| Sticky::new(affinity, &spec.name, &self.base, &self.metrics.families));
+        let sticky = sticky
+            .transpose()
+            .map_err(|error| format!("pool {}: {error}", spec.name))?;
         let members = self.members(&spec, &target);
         Ok(Arc::new(Pool::new(
             spec,
             target,
             metrics,
-            admission,
+            (admission, sticky),
             members,
             self.changes.clone(),
             clock::now(),
@@ -100,14 +131,20 @@ impl Site {
     #[must_use]
     pub fn members(&self, spec: &PoolSpec, target: &Target) -> Vec<Member> {
         let mut members = Vec::with_capacity(spec.members.len());
+        let is_settled = self.is_settled(&spec.name);
         for server in &spec.members {
             for address in self.addresses(&server.address) {
-                let endpoint = self.endpoint(spec, server, address, target);
+                let endpoint = self.endpoint(spec, server, address, target, is_settled);
                 members.push(Member {
                     endpoint,
                     weight: Weight::new(server.weight),
+                    zone: server.zone.clone(),
+                    slow_start: spec.slow_start.clone(),
                 });
             }
+        }
+        if !members.is_empty() {
+            self.settle(&spec.name);
         }
         members
     }
@@ -118,6 +155,7 @@ impl Site {
         server: &MemberSpec,
         address: SocketAddr,
         target: &Target,
+        joins: bool,
     ) -> Arc<Endpoint> {
         let key = EndpointKey {
             pool: spec.name.clone(),
@@ -129,13 +167,16 @@ impl Site {
         let endpoint = self.endpoints.get_or_make(&key, |id| {
             let metrics = EndpointMetrics::new(families, &spec.name, server.name.as_str());
             let peer = target.peer(address, server.host());
-            let (key, zone) = (key.clone(), server.zone.clone());
             let load = Load::in_pool(clock::now(), self.load(&spec.name));
-            Endpoint::new(id, key, zone, load, &spec.outlier, peer, metrics)
+            let made = Endpoint::new(id, key.clone(), load, &spec.outlier, peer, metrics);
+            if joins {
+                made.standing.set_newcomer();
+            }
+            made
         });
         endpoint.reconfigure(&spec.outlier);
         if !spec.check.enabled {
-            endpoint.set_health(Health::Healthy);
+            endpoint.set_health(Health::Healthy, clock::now());
         }
         endpoint
     }

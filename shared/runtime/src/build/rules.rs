@@ -2,16 +2,23 @@
 
 use super::Site;
 use crate::metrics::RouteMetrics;
-use crate::plan::{Action, Rule};
+use crate::plan::{Action, FaultRule, MirrorRule, Rule};
+use crate::upstream::Pool;
 use http::HeaderValue;
 use lb_core::config::model::{Limits, Route};
 use lb_core::retry::Rules;
 use lb_core::route::edit::HeaderPlan;
 use lb_core::route::target::{PrefixRewrite, RedirectPlan};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Copies of one route that may be under way.
+const COPIES: usize = 64;
 
 pub(super) fn rule(
     route: &Route,
     action: Option<(Action, String)>,
+    pools: &[Arc<Pool>],
     limits: &Limits,
     site: &Site,
 ) -> Result<Rule, String> {
@@ -43,6 +50,8 @@ pub(super) fn rule(
             .as_ref()
             .map(|limit| site.rate_limiter(route.name.as_str(), limit)),
         max_body,
+        fault: fault_rule(route, site),
+        mirror: mirror_rule(route, pools, site),
         rewrite: PrefixRewrite::new(route).map_err(|error| fault("", &error))?,
         rewrite_host: rewrite_host.map_err(|error| fault("rewrite.host: ", &error))?,
         request_edits: HeaderPlan::new(&route.request_headers)
@@ -50,5 +59,32 @@ pub(super) fn rule(
         response_edits: HeaderPlan::new(&route.response_headers)
             .map_err(|error| fault("response_headers: ", &error))?,
         metrics: RouteMetrics::new(&site.metrics.families, route.name.as_str(), &pool),
+    })
+}
+
+fn fault_rule(route: &Route, site: &Site) -> Option<FaultRule> {
+    let config = &route.fault;
+    let is_some = config.delay.is_some() || config.abort.is_some();
+    let injected = &site.metrics.families.faults_injected;
+    let count = |kind: &str| injected.with_label_values(&[route.name.as_str(), kind]);
+    is_some.then(|| FaultRule {
+        config: config.clone(),
+        delayed: count("delay"),
+        aborted: count("abort"),
+    })
+}
+
+fn mirror_rule(route: &Route, pools: &[Arc<Pool>], site: &Site) -> Option<MirrorRule> {
+    let mirror = route.mirror.as_ref()?;
+    let named = |pool: &&Arc<Pool>| pool.spec.name == mirror.pool.as_str();
+    let mirrored = &site.metrics.families.mirrored;
+    let count = |result: &str| mirrored.with_label_values(&[route.name.as_str(), result]);
+    Some(MirrorRule {
+        pool: pools.iter().find(named)?.clone(),
+        share: mirror.share,
+        places: Arc::new(Semaphore::new(COPIES)),
+        answered: count("answered"),
+        failed: count("failed"),
+        dropped: count("dropped"),
     })
 }

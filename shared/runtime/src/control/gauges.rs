@@ -46,6 +46,10 @@ impl Gauges {
                     .server_weight
                     .with_label_values(&[name, server])
                     .set(weight.into());
+                families
+                    .server_share
+                    .with_label_values(&[name, server])
+                    .set(member.share(now));
                 let is = status::state_of(member, now).0;
                 for state in EndpointState::ALL {
                     let value = i64::from(state == is);
@@ -59,6 +63,7 @@ impl Gauges {
         }
         for (pool, server) in self.servers.difference(&seen) {
             let _ = families.server_weight.remove_label_values(&[pool, server]);
+            let _ = families.server_share.remove_label_values(&[pool, server]);
             for state in EndpointState::ALL {
                 let _ = families
                     .server_state

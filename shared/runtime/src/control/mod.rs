@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 
 /// How often everything is looked at. A change of an endpoint wakes the thread without waiting for it.
 const TICK: Duration = Duration::from_millis(50);
-/// How often gauges are brought up to date.
+/// How often endpoints are compared with their peers, and gauges brought up to date.
 const EXPORT: Duration = Duration::from_secs(1);
 
 /// Tasks by what they are for. A task ends when its purpose does.
@@ -64,6 +64,9 @@ async fn run(shared: Arc<Shared>, site: Arc<Site>) {
                 continue;
             }
             _ = export.tick() => {
+                let plan = shared.plan.load();
+                let now = clock::now();
+                plan.pools.iter().for_each(|pool| pool.judge(now));
                 gauges.export(&shared, &site);
                 let (now, plan) = (clock::now(), shared.plan.load());
                 let lag = shared.pulse.take_lag(now);

@@ -174,7 +174,7 @@ fn learn(shared: &Shared, endpoint: &Weak<Endpoint>, snapshot: CheckSnapshot) {
         Verdict::Unhealthy => Some(Health::Unhealthy),
         Verdict::Unknown => None,
     };
-    if health.is_some_and(|health| endpoint.set_health(health)) {
+    if health.is_some_and(|health| endpoint.set_health(health, clock::now())) {
         if health == Some(Health::Healthy) {
             endpoint.load.forgive();
         }

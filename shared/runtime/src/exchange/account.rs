@@ -6,6 +6,7 @@ use crate::access_log::Line;
 use crate::clock;
 use crate::plan::Plan;
 use crate::worker::Worker;
+use lb_core::outlier::is_failed_status;
 use lb_core::reason::Reason;
 use lb_core::retry::Failure;
 use lb_core::time::Instant;
@@ -81,14 +82,28 @@ impl Request {
             Failure::Status(status) => endpoint.metrics.response(status),
             _ => endpoint.metrics.failure(),
         }
-        if failure.is_gateway_error() {
-            if let Some(region) = &self.tries.memory {
-                region.tally.failed();
-            }
+        if self.speaks_against(failure) {
+            // Also a 500 that came fast: it would make its endpoint look like the best one.
             endpoint.load.penalize(now);
-            if endpoint.errors.record(true) {
-                pool.convict(endpoint, now);
-            }
+            endpoint.note_outcome(true, now);
+        }
+        if !failure.is_gateway_error() {
+            return;
+        }
+        if let Some(region) = &self.tries.memory {
+            region.tally.failed();
+        }
+        if endpoint.errors.record(true) {
+            pool.convict(endpoint, now);
+        }
+    }
+
+    /// Whether it counts in the comparison with the endpoint's peers. At the global tier a 500 is a server's, not the
+    /// replica's that passed it on.
+    fn speaks_against(&self, failure: Failure) -> bool {
+        match failure {
+            Failure::Status(status) if self.is_regional() => is_failed_status(status),
+            other => other.is_gateway_error(),
         }
     }
 
@@ -113,6 +128,13 @@ impl Request {
         }
         endpoint.metrics.response(status);
         let _ = endpoint.errors.record(false);
+        let now = self.now;
+        if self.speaks_against(failure) {
+            endpoint.load.penalize(now);
+            endpoint.note_outcome(true, now);
+            return;
+        }
+        endpoint.note_outcome(false, now);
         let head_at = self.times.sent + self.times.first_byte;
         endpoint.load.observe(self.times.first_byte, head_at);
         pool.metrics

@@ -77,6 +77,17 @@ impl Answer {
         }
     }
 
+    /// The answer of a drill.
+    pub(super) fn injected(plan: &Plan, status: u16, request: &Request) -> Self {
+        let refusal = Self::refusal(plan, Reason::FaultInjected, Some(request));
+        let text = refusal.body.split_once(' ').map_or("", |(_, text)| text);
+        Self {
+            body: format!("{status} {text}"),
+            status,
+            ..refusal
+        }
+    }
+
     /// A redirect; a request that would be led back to itself finds nothing.
     pub(super) fn redirect(
         plan: &Plan,
@@ -226,6 +237,7 @@ fn remedy(reason: Reason) -> &'static str {
         Reason::BodyTooLarge => "the body is too large",
         Reason::ClientTimeout => "the request's body did not arrive in time",
         Reason::ClientLeft => "the client left",
+        Reason::FaultInjected => "a fault that the route's configuration asks for",
     }
 }
 

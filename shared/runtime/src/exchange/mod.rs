@@ -9,11 +9,14 @@ mod account;
 mod admission;
 mod admit;
 mod answer;
+mod fault;
+mod mirror;
 mod pump;
 mod rate;
 mod request;
 mod response_head;
 mod select;
+mod sticky;
 mod tries;
 mod upstream_head;
 
@@ -74,6 +77,7 @@ pub(crate) async fn serve(
     let ended = run(worker, session, connection, &mut request).await;
     // However long the client takes to read an answer of ours, the pool has no part in it.
     request.entry = None;
+    mirror::send(worker, &mut request);
     account::record(worker, session, &request, &ended);
     let patience = request.plan.limits.write_timeout.get();
     if ended.is_clean() && is_delivered(session, patience).await {
@@ -143,6 +147,13 @@ async fn run(
     if let Err(answer) = rate::check(session, request) {
         let status = answer.send(session, &request.id).await;
         return Ended::answered(status, Some(Reason::RateLimited));
+    }
+    if request.rule.fault.is_some()
+        && let Some(status) = fault::disturb(session.req_header(), request).await
+    {
+        let answer = Answer::injected(&request.plan, status, request);
+        let sent = answer.send(session, &request.id).await;
+        return Ended::answered(sent, Some(Reason::FaultInjected));
     }
     match tries::run(worker, session, connection, request).await {
         TryEnd::Complete { status, .. } => Ended::Proxied { status },

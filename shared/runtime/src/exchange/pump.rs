@@ -470,7 +470,7 @@ pub(super) fn failure_of(error: &BError) -> Failure {
 }
 
 /// The next piece of the response. Cancel-safe.
-async fn next_task(upstream: &mut Upstream) -> Result<HttpTask, BError> {
+pub(super) async fn next_task(upstream: &mut Upstream) -> Result<HttpTask, BError> {
     match upstream {
         Upstream::H1(h1) => h1.read_response_task().await,
         Upstream::H2(h2) => {

@@ -1,5 +1,7 @@
 //! One request on its way: what is known of it, and what happened so far.
 
+use super::mirror::Copy;
+use super::sticky::Pinned;
 use crate::clock;
 use crate::plan::{Action, Plan, Rule};
 use crate::upstream::{Endpoint, Entry, Place, Pool, RegionMemory};
@@ -40,6 +42,10 @@ pub(crate) struct Request {
     /// What it brings to the choice of a region.
     pub(super) ask: Ask,
     pub(super) is_upgrade: bool,
+    /// What its cookie says, in a pool that has one.
+    pub(super) pinned: Option<Pinned>,
+    /// The copy for another pool.
+    pub(super) copy: Option<Copy>,
     /// The region report that goes with the response, when one is due.
     pub(super) report: Option<HeaderValue>,
     pub(super) idempotent: bool,
@@ -140,6 +146,8 @@ impl Request {
             hash_key: None,
             ask: Ask::default(),
             is_upgrade: false,
+            pinned: None,
+            copy: None,
             report: None,
             idempotent: head.method.is_idempotent(),
             body: Upload::default(),
@@ -196,7 +204,7 @@ impl Request {
         }
     }
 
-    fn is_regional(&self) -> bool {
+    pub(super) fn is_regional(&self) -> bool {
         !matches!(self.rule.action, Action::Regions(_))
     }
 
@@ -261,6 +269,11 @@ impl Upload {
     /// What was taken so far, to be sent again.
     pub(super) fn kept(&self) -> &[Bytes] {
         &self.kept
+    }
+
+    /// The body, when all of it came and was kept.
+    pub(super) fn whole(&self) -> Option<&[Bytes]> {
+        (self.complete && !self.lost).then_some(&*self.kept)
     }
 
     /// Bytes taken.

@@ -5,7 +5,7 @@ use super::request::Request;
 use super::upstream_head::{EditResponse, HOP_BY_HOP, REQUEST_ID, names};
 use crate::clock;
 use crate::plan::Action;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::{HeaderName, HeaderValue, Method, Version};
 use lb_core::region::report::{HEADER, RegionReport};
 use lb_core::retry::Failure;
@@ -72,6 +72,9 @@ pub(super) fn prepare(session: &ServerSession, request: &Request, head: &mut Res
     let _ = head.insert_header(REQUEST_ID, request.id.clone());
     if let Some(report) = &request.report {
         let _ = head.insert_header(REGION_LOAD, report.clone());
+    }
+    if let Some(cookie) = request.set_cookie() {
+        let _ = head.append_header(SET_COOKIE, cookie);
     }
     if !request.rule.response_edits.is_empty() {
         request.rule.response_edits.apply(&mut EditResponse(head));

@@ -29,8 +29,12 @@ impl Request {
 
     fn select_in(&mut self, pool: Arc<Pool>) -> Option<Arc<Endpoint>> {
         let (now, key) = (self.now, self.hash_key);
+        let pinned = self.pinned_in(&pool);
         let picked = admission::with_room(&pool, &mut self.tries, |tried| {
-            clock::with_rng(|rng| pool.pick(key, tried, now, rng))
+            let pinned = pinned
+                .clone()
+                .filter(|endpoint| !tried.contains(&endpoint.id));
+            pinned.or_else(|| clock::with_rng(|rng| pool.pick(key, tried, now, rng)))
         });
         self.tries.pool = Some(pool);
         picked
@@ -135,7 +139,7 @@ fn hash_of(client: IpAddr) -> u64 {
 }
 
 /// The value of the cookie `name`.
-fn cookie<'a>(head: &'a RequestHeader, name: &str) -> Option<&'a str> {
+pub(super) fn cookie<'a>(head: &'a RequestHeader, name: &str) -> Option<&'a str> {
     head.headers
         .get_all(http::header::COOKIE)
         .iter()

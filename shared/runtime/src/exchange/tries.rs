@@ -1,6 +1,7 @@
 //! Tries: endpoint after endpoint, until a response passes or the policy says stop.
 
 use super::admission;
+use super::mirror;
 use super::pump::{Pump, TryEnd, failure_of};
 use super::request::Request;
 use super::upstream_head;
@@ -23,6 +24,8 @@ pub(super) async fn run(
     request: &mut Request,
 ) -> TryEnd {
     prepare(session, request);
+    request.pin(session.req_header(), connection);
+    mirror::prepare(session, connection, request);
     if request.trusted {
         request.report = worker.shared.reporter.due(&worker.shared, request.started);
     }

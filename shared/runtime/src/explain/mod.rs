@@ -5,6 +5,7 @@
 //! time, which the answer says.
 
 mod region;
+mod weigh;
 
 use crate::clock;
 use crate::plan::{Action, Plan, Rule};
@@ -163,6 +164,8 @@ fn endpoint(pool: &Pool, subject: &Subject, answer: &mut Explain) {
         kept,
         removed,
     });
+    answer.steps.extend(weigh::weigh(&view, now));
+    answer.steps.extend(weigh::prefer_zone(pool, &view));
     let key = pool.spec.policy.needs_key().then(|| subject.hash(pool));
     let picked = clock::with_rng(|rng| pool.pick(key, &[], now, rng));
     let policy = pool.spec.policy.name();

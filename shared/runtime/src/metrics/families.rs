@@ -66,6 +66,10 @@ families! {
     health_checks: IntCounterVec("health_checks_total", "Active checks, by result.", &["pool", "result"]);
     health_transitions: IntCounterVec("health_transitions_total", "Changes of an endpoint's health, by the new state.", &["pool", "reason"]);
     ejections: IntCounterVec("ejections_total", "Outlier ejections, by what convicted.", &["pool", "reason"]);
+    affinity: IntCounterVec("affinity_total", "Responses of pools with a cookie, by what became of the user.", &["pool", "result"]);
+    mirrored: IntCounterVec("mirrored_total", "Copies of requests to another pool, by what became of them.", &["route", "result"]);
+    faults_injected: IntCounterVec("faults_injected_total", "Requests that a drill disturbed, by how.", &["route", "kind"]);
+    server_share: GaugeVec("server_share", "The part of its weight that slow start and its latency leave a server.", &["pool", "server"]);
     server_state: IntGaugeVec("server_state", "1 for the state that a server is in.", &["pool", "server", "state"]);
     server_weight: IntGaugeVec("server_weight", "A server's configured weight.", &["pool", "server"]);
     pool_healthy_ratio: GaugeVec("pool_healthy_ratio", "Share of a pool's weight that is routable.", &["pool"]);

@@ -1,6 +1,7 @@
 //! Resolved handles for the hot path.
 
 use super::Families;
+use crate::upstream::Conviction;
 use lb_core::retry::Failure;
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
 use std::sync::OnceLock;
@@ -40,8 +41,6 @@ pub struct PoolMetrics {
     pub duration: Histogram,
     /// Opening connections.
     pub connect: Histogram,
-    /// Ejections for gateway errors in a row.
-    pub ejections: IntCounter,
     /// Retries that the budget refused.
     pub budget_exhausted: IntCounter,
     /// Routable share of the weight.
@@ -49,6 +48,7 @@ pub struct PoolMetrics {
     /// Whether health is ignored.
     pub panic: IntGauge,
     retries: Vec<(&'static str, IntCounter)>,
+    ejections: Vec<(&'static str, IntCounter)>,
 }
 
 /// An endpoint's handles.
@@ -183,9 +183,9 @@ impl PoolMetrics {
             inflight: families.inflight.with_label_values(&[pool]),
             duration: families.upstream_duration.with_label_values(&[pool]),
             connect: families.upstream_connect.with_label_values(&[pool]),
-            ejections: families
-                .ejections
-                .with_label_values(&[pool, "consecutive_errors"]),
+            ejections: Conviction::LABELS
+                .map(|label| (label, families.ejections.with_label_values(&[pool, label])))
+                .to_vec(),
             budget_exhausted: families.retry_budget_exhausted.with_label_values(&[pool]),
             healthy_ratio: families.pool_healthy_ratio.with_label_values(&[pool]),
             panic: families.pool_panic.with_label_values(&[pool]),
@@ -197,6 +197,13 @@ impl PoolMetrics {
     #[must_use]
     pub fn retries(&self) -> u64 {
         self.retries.iter().map(|(_, counter)| counter.get()).sum()
+    }
+
+    /// Counts an ejection by what convicted.
+    pub fn eject(&self, label: &str) {
+        if let Some((_, counter)) = self.ejections.iter().find(|(known, _)| *known == label) {
+            counter.inc();
+        }
     }
 
     /// Counts a retry after `failure`.

@@ -4,6 +4,7 @@
 //! and target keeps the very object, and with it the in-flight count, the latency estimate and the
 //! health state.
 
+use super::{Conviction, Standing};
 use crate::clock;
 use crate::metrics::EndpointMetrics;
 use crate::probe::CheckSnapshot;
@@ -11,7 +12,7 @@ use lb_core::balance::{EndpointId, Load};
 use lb_core::config::model::Outlier;
 use lb_core::health::ProbeResult;
 use lb_core::idle_limit::IdleLimit;
-use lb_core::name::{ServerName, ZoneName};
+use lb_core::name::ServerName;
 use lb_core::outlier::consecutive::{ConsecutiveErrors, Eject, Ejector};
 use lb_core::time::Instant;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -52,14 +53,14 @@ pub struct Endpoint {
     pub id: EndpointId,
     /// What makes it the same across reloads.
     pub key: EndpointKey,
-    /// The zone that it stands in.
-    pub zone: Option<ZoneName>,
     /// In-flight requests and latency.
     pub load: Arc<Load>,
     /// How long a connection to it may be idle, as far as it is known.
     pub idle_limit: IdleLimit,
     /// Gateway errors in a row.
     pub errors: ConsecutiveErrors,
+    /// How it stands among its peers.
+    pub standing: Standing,
     ejector: Mutex<Ejector>,
     /// Connection parameters.
     pub peer: HttpPeer,
@@ -81,7 +82,6 @@ impl Endpoint {
     pub fn new(
         id: EndpointId,
         key: EndpointKey,
-        zone: Option<ZoneName>,
         load: Load,
         outlier: &Outlier,
         peer: HttpPeer,
@@ -90,10 +90,10 @@ impl Endpoint {
         Self {
             id,
             key,
-            zone,
             load: Arc::new(load),
             idle_limit: IdleLimit::default(),
             errors: ConsecutiveErrors::new(outlier.consecutive_errors),
+            standing: Standing::default(),
             ejector: Mutex::new(Ejector::new(outlier)),
             peer,
             metrics,
@@ -116,20 +116,45 @@ impl Endpoint {
         }
     }
 
-    /// Sets the verdict; `true` when it changed.
-    pub fn set_health(&self, health: Health) -> bool {
-        self.health.swap(health as u8, Relaxed) != health as u8
+    /// Sets the verdict; `true` when it changed. Back from being unhealthy, it starts slowly.
+    pub fn set_health(&self, health: Health, now: Instant) -> bool {
+        let before = self.health.swap(health as u8, Relaxed);
+        let changed = before != health as u8;
+        if changed && health == Health::Healthy {
+            self.standing
+                .recovered(before == Health::Unhealthy as u8, now);
+            let _ = self.errors.record(false);
+        }
+        changed
+    }
+
+    /// Since when it is back, from an ejection or from being unhealthy; none when it never left, or is out.
+    #[must_use]
+    pub fn returned_at(&self, now: Instant) -> Option<Instant> {
+        let ended = Instant::from_nanos(self.ejected_until.load(Relaxed));
+        let ended = Some(ended).filter(|at| *at > Instant::ZERO && *at <= now);
+        self.standing.recovered_at().max(ended)
+    }
+
+    /// Ends an ejection that says nothing any more: nobody is left who does better.
+    pub(super) fn pardon(&self, now: Instant) {
+        if self.ejected_until(now).is_some() {
+            self.ejected_until.store(now.as_nanos(), Relaxed);
+            self.ejector().pardon(now);
+        }
     }
 
     /// Takes over a changed configuration; what is known of the endpoint stays.
     pub fn reconfigure(&self, outlier: &Outlier) {
         self.errors.set_threshold(outlier.consecutive_errors);
         self.ejector().reconfigure(outlier);
+        self.standing.reconfigure(outlier);
     }
 
     /// Ejects, when it is not out already; tells how often in a row and until when.
-    pub fn eject(&self, now: Instant) -> Option<Eject> {
+    pub fn eject(&self, conviction: Conviction, now: Instant) -> Option<Eject> {
         let eject = clock::with_rng(|rng| self.ejector().convict(now, rng))?;
+        self.standing.convicted(conviction);
         self.ejected_until.store(eject.until.as_nanos(), Relaxed);
         self.ejections.fetch_add(1, Relaxed);
         Some(eject)
@@ -186,6 +211,11 @@ impl Endpoint {
             ProbeResult::Pass { latency } => Some(latency),
             ProbeResult::Fail { .. } => None,
         }
+    }
+
+    /// Takes in a finished try for the comparison with its peers.
+    pub fn note_outcome(&self, failed: bool, now: Instant) {
+        self.standing.window.record(failed, now);
     }
 
     /// Counts a try and whether it failed.

@@ -27,7 +27,6 @@ fn endpoint(id: u32) -> Arc<Endpoint> {
     Arc::new(Endpoint::new(
         EndpointId(id),
         key,
-        None,
         load,
         &Outlier::default(),
         peer,

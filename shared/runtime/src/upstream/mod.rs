@@ -1,6 +1,7 @@
 //! What stands behind a route: endpoints, pools of them, and regions.
 
 mod admission;
+mod affinity;
 mod changes;
 mod dial;
 mod endpoint;
@@ -10,13 +11,18 @@ mod region_memory;
 mod region_route;
 pub(crate) mod region_text;
 mod regions;
+mod spread;
+mod standing;
 mod table;
 mod target;
+mod verdicts;
+mod zones;
 
 pub use admission::{
     Admission, AdmissionMetrics, Cause, Protection, Snapshot as AdmissionSnapshot,
 };
 pub(crate) use admission::{Entry, Need, Place};
+pub use affinity::Sticky;
 pub use changes::Changes;
 pub(crate) use dial::Dialer;
 pub use endpoint::{Endpoint, EndpointKey, Health};
@@ -24,5 +30,6 @@ pub use pool::{Member, Pool, PoolView};
 pub use region_memory::RegionMemory;
 pub use region_route::RegionRoute;
 pub use regions::{RegionCounters, RegionEntry, RegionNote, RegionSet, RegionView, RegionsMemory};
+pub use standing::{Conviction, Standing};
 pub use table::EndpointTable;
 pub use target::Target;

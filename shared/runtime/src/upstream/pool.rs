@@ -4,43 +4,23 @@
 //! resolver) changes the endpoint and asks for a new view, which the control thread builds: choosing
 //! stays O(1) and free of locks, and a storm of transitions costs one rebuild.
 
-use super::{Admission, Changes, Endpoint, Health, Target};
+use super::{Admission, Changes, Endpoint, Sticky, Target};
 use crate::build::PoolSpec;
 use crate::metrics::PoolMetrics;
 use arc_swap::ArcSwap;
-use lb_core::balance::{Balancer, Candidate, EndpointId, Weight, hash::stable_hash};
-use lb_core::outlier::may_eject;
+use lb_core::balance::EndpointId;
 use lb_core::time::Instant;
 use rand::Rng;
 use rand::seq::IteratorRandom;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+mod view;
 
 #[cfg(test)]
 mod tests;
 
-/// An endpoint in a pool, with what the configuration gives it there.
-#[derive(Debug, Clone)]
-pub struct Member {
-    /// The endpoint.
-    pub endpoint: Arc<Endpoint>,
-    /// Its weight; `None` is drained.
-    pub weight: Option<Weight>,
-}
-
-/// What the data path sees of a pool.
-#[derive(Debug)]
-pub struct PoolView {
-    /// All members.
-    pub members: Vec<Member>,
-    /// Health is ignored.
-    pub panic: bool,
-    /// Routable share of the weight, 0.0 to 1.0.
-    pub healthy_share: f64,
-    built: Instant,
-    routable: Vec<Arc<Endpoint>>,
-    balancer: Balancer,
-}
+pub use view::{Member, PoolView};
 
 /// A pool of one configuration generation.
 #[derive(Debug)]
@@ -53,33 +33,40 @@ pub struct Pool {
     pub metrics: PoolMetrics,
     /// Who is let in; it belongs to the pool's name.
     pub admission: Arc<Admission>,
+    /// The cookie that keeps users on a server.
+    pub sticky: Option<Sticky>,
     view: ArcSwap<PoolView>,
     stale: AtomicBool,
+    /// When the failures of all were last held against none, in nanoseconds; 0 is never.
+    evened_at: AtomicU64,
     changes: Arc<Changes>,
 }
 
 // === impl Pool ===
 
 impl Pool {
-    /// A pool of `members`; `changes` is told when it needs a new view.
+    /// A pool of `members`, with who lets requests in and what keeps users on a server; `changes` is told when it needs
+    /// a new view.
     #[must_use]
     pub fn new(
         spec: PoolSpec,
         target: Target,
         metrics: PoolMetrics,
-        admission: Arc<Admission>,
+        (admission, sticky): (Arc<Admission>, Option<Sticky>),
         members: Vec<Member>,
         changes: Arc<Changes>,
         now: Instant,
     ) -> Self {
-        let view = PoolView::new(&spec, members, now);
+        let view = PoolView::new(&spec, members, None, now);
         let pool = Self {
             spec,
             target,
             metrics,
             admission,
+            sticky,
             view: ArcSwap::from_pointee(view),
             stale: AtomicBool::new(false),
+            evened_at: AtomicU64::new(0),
             changes,
         };
         pool.export();
@@ -108,9 +95,33 @@ impl Pool {
 
     /// Changes the members. Control thread only.
     pub fn replace(&self, members: Vec<Member>, now: Instant) {
-        self.view
-            .store(Arc::new(PoolView::new(&self.spec, members, now)));
+        let before = self.view.load();
+        if self.spec.fails_open() && !members.iter().any(|member| member.is_routable(now)) {
+            members.iter().for_each(|m| m.endpoint.pardon(now));
+        }
+        let view = PoolView::new(&self.spec, members, Some(&before), now);
+        if before.healthy_share == 0.0 && view.healthy_share > 0.0 {
+            // The outage ends. Whoever is probed first would look so much better than the others, whose failures
+            // are still held against them, that it got everything.
+            view.members.iter().for_each(|m| m.endpoint.load.forgive());
+        }
+        self.view.store(Arc::new(view));
         self.export();
+    }
+
+    pub(super) fn set_evened(&self, now: Instant) {
+        self.evened_at.store(now.as_nanos().max(1), Relaxed);
+    }
+
+    pub(super) fn evened_at(&self) -> Option<Instant> {
+        Some(self.evened_at.load(Relaxed))
+            .filter(|at| *at > 0)
+            .map(Instant::from_nanos)
+    }
+
+    /// Has a new view built at the next look, without waking the control thread: for itself.
+    pub(super) fn mark_due(&self) {
+        self.stale.store(true, Relaxed);
     }
 
     /// Chooses an endpoint that is not among `tried`.
@@ -122,8 +133,15 @@ impl Pool {
         rng: &mut impl Rng,
     ) -> Option<Arc<Endpoint>> {
         let view = self.view.load();
-        let index = view.balancer.pick(key, tried, now, rng)?;
-        view.routable.get(index).cloned()
+        view.pick(key, tried, now, rng).cloned()
+    }
+
+    /// The endpoint that a cookie names, when it takes requests and is not among `tried`.
+    #[must_use]
+    pub fn named(&self, server: &str, tried: &[EndpointId]) -> Option<Arc<Endpoint>> {
+        let view = self.view.load();
+        let named = view.named(server)?;
+        (!tried.contains(&named.id)).then(|| named.clone())
     }
 
     /// Chooses among all endpoints with a weight, when none is routable; `None` when one is.
@@ -136,136 +154,13 @@ impl Pool {
         let left =
             |member: &&Member| member.weight.is_some() && !tried.contains(&member.endpoint.id);
         let left = view.members.iter().filter(left);
-        let chosen = left.choose(rng).filter(|_| view.routable.is_empty())?;
+        let chosen = left.choose(rng).filter(|_| view.routable() == 0)?;
         Some(chosen.endpoint.clone())
-    }
-
-    /// Ejects an endpoint whose gateway errors completed a row, unless too much of the pool is out.
-    pub fn convict(&self, endpoint: &Endpoint, now: Instant) {
-        let view = self.view.load();
-        let out = |member: &&Member| member.endpoint.ejected_until(now).is_some();
-        let ejected = view.members.iter().filter(out).count();
-        if !may_eject(ejected, view.members.len(), self.spec.outlier.max_ejected) {
-            return;
-        }
-        if let Some(eject) = endpoint.eject(now) {
-            self.metrics.ejections.inc();
-            self.mark_stale();
-            log::warn!(
-                "pool {} server {}: ejected for {:?} after {} gateway errors in a row (ejection {})",
-                self.spec.name,
-                endpoint.key.server,
-                now.until(eject.until),
-                self.spec.outlier.consecutive_errors,
-                eject.nth,
-            );
-        }
-    }
-
-    /// Notes when an ejection has ended since the view was built, or began without a note here: a request that
-    /// began under an older configuration notes it with that one's pool. Control thread only.
-    pub fn check_ejections(&self, now: Instant) {
-        let view = self.view.load();
-        let ended = |member: &Member| {
-            member.endpoint.ejected_until(view.built).is_some()
-                && member.endpoint.ejected_until(now).is_none()
-        };
-        let began = |endpoint: &Arc<Endpoint>| endpoint.ejected_until(now).is_some();
-        let missed = !view.panic && view.routable.iter().any(began);
-        if missed || view.members.iter().any(ended) {
-            self.stale.store(true, Relaxed);
-        }
     }
 
     fn export(&self) {
         let view = self.view.load();
         self.metrics.healthy_ratio.set(view.healthy_share);
         self.metrics.panic.set(i64::from(view.panic));
-    }
-}
-
-// === impl PoolView ===
-
-impl PoolView {
-    fn new(spec: &PoolSpec, members: Vec<Member>, now: Instant) -> Self {
-        let weight_of = |filter: &dyn Fn(&Member) -> bool| -> u64 {
-            members
-                .iter()
-                .filter(|member| filter(member))
-                .filter_map(|member| member.weight)
-                .map(|weight| u64::from(weight.get()))
-                .sum()
-        };
-        let total = weight_of(&|_| true);
-        let good = weight_of(&|member| member.is_routable(now));
-        let healthy_share = if total == 0 {
-            0.0
-        } else {
-            good as f64 / total as f64
-        };
-        let panic = total > 0 && healthy_share < spec.panic_threshold;
-        // What nobody has judged yet is better than nothing: a process that starts beside the
-        // endpoints it probes would else refuse everything until its second round of probes.
-        let hopeful = |member: &Member| good == 0 && member.is_unjudged(now);
-        let chosen: Vec<&Member> = members
-            .iter()
-            .filter(|member| member.weight.is_some())
-            .filter(|member| panic || member.is_routable(now) || hopeful(member))
-            .collect();
-        let candidates = chosen
-            .iter()
-            .filter_map(|member| member.candidate())
-            .collect();
-        let routable = chosen
-            .iter()
-            .map(|member| member.endpoint.clone())
-            .collect();
-        let balancer = Balancer::new(spec.policy, candidates);
-        Self {
-            members,
-            panic,
-            healthy_share,
-            built: now,
-            routable,
-            balancer,
-        }
-    }
-
-    /// How many endpoints new requests are spread over.
-    #[must_use]
-    pub fn routable(&self) -> usize {
-        self.routable.len()
-    }
-
-    /// The endpoints that new requests are spread over.
-    #[must_use]
-    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
-        &self.routable
-    }
-}
-
-// === impl Member ===
-
-impl Member {
-    /// Whether health, traffic and the operator let it take new requests.
-    #[must_use]
-    pub fn is_routable(&self, now: Instant) -> bool {
-        self.weight.is_some()
-            && self.endpoint.health() == Health::Healthy
-            && self.endpoint.ejected_until(now).is_none()
-    }
-
-    /// Whether no verdict has been reached on it, for or against.
-    fn is_unjudged(&self, now: Instant) -> bool {
-        self.endpoint.health() == Health::Unknown && self.endpoint.ejected_until(now).is_none()
-    }
-
-    fn candidate(&self) -> Option<Candidate> {
-        Some(Candidate {
-            id: self.endpoint.id,
-            load: self.endpoint.load.clone(),
-            weight: self.weight?,
-            key_hash: stable_hash(self.endpoint.key.server.as_str().as_bytes()),
-        })
     }
 }

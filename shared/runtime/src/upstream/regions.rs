@@ -281,6 +281,17 @@ impl RegionSet {
         self.view.load()
     }
 
+    /// Regions with a healthy replica that requests can't see yet: the next step will show them.
+    #[must_use]
+    pub fn unsettled(&self) -> Vec<String> {
+        let view = self.view();
+        let known = self.regions.iter().zip(&view.notes);
+        let waits = known.filter(|(region, note)| {
+            note.state == RegionState::Unknown && region.probes().healthy > 0
+        });
+        waits.map(|(region, _)| region.name.to_string()).collect()
+    }
+
     /// Counts a request that left one region and is tried in another.
     pub fn count_failover(&self, from: usize, to: usize) {
         if let (Some(from), Some(to)) = (self.regions.get(from), self.regions.get(to)) {

@@ -2,7 +2,7 @@
 
 use super::listener::{AccessLog, Admin, Listener, Threading};
 use super::{Cidr, Limits, Pool, Route};
-use crate::name::{RegionName, ReplicaName};
+use crate::name::{RegionName, ReplicaName, ZoneName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ pub struct Regional {
     pub name: ReplicaName,
     /// The region that this replica serves.
     pub region: RegionName,
+    /// The zone that this replica stands in, for `zone_preference` of the pools.
+    #[serde(default)]
+    pub zone: Option<ZoneName>,
     /// Threads that serve requests. 0 or absent: one a core.
     #[serde(default)]
     #[schemars(range(max = 1024))]

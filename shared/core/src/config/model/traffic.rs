@@ -54,6 +54,9 @@ pub struct Mirror {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fault {
+    /// Disturb only requests that have this header field, whatever its value. Default: all.
+    #[schemars(extend("format" = "header-name"))]
+    pub header: Option<String>,
     /// Requests that are held back.
     pub delay: Option<FaultDelay>,
     /// Requests that are answered with an error.

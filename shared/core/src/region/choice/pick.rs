@@ -9,8 +9,8 @@ const LEAVE: u64 = 0x6c65_6176_6500_0001;
 const PLACE: u64 = 0x706c_6163_6500_0002;
 const AMONG: u64 = 0x616d_6f6e_6700_0003;
 
-/// Reads a share, from 0 to 1, off a region.
-type Share = fn(&Candidate) -> f64;
+/// A part of what a region has, as a share.
+type Part = fn(&Candidate) -> f64;
 
 // === impl Ranking ===
 
@@ -60,7 +60,7 @@ impl Ranking {
         if keeps {
             return region(home, Some(home));
         }
-        let room: Share = match alive {
+        let room: Part = match alive {
             Some(_) => |candidate| candidate.factors.spare,
             None => |candidate| candidate.factors.room,
         };
@@ -118,7 +118,7 @@ impl Ranking {
         home: usize,
         ask: &Ask,
         at: &impl Fn(usize) -> Option<&'a Candidate>,
-        (offered, share): (Share, Share),
+        (offered, share): (Part, Part),
         rng: &mut impl Rng,
     ) -> Option<usize> {
         let open = |index: usize| {
