@@ -71,6 +71,10 @@ doctest: ## Examples in the documentation comments
 black-box: build ## Whole programs on real sockets; ARGS go to the test runner
 	$(CARGO) test $(ALL) --no-fail-fast $(addprefix --test ,$(SUITES)) -- $(ARGS)
 
+.PHONY: sim
+sim: ## Play 10,000 seeds of both tiers with faults, optimised (LB_SIM_SEEDS, LB_SIM_SEED)
+	LB_SIM_SEEDS=$${LB_SIM_SEEDS:-10000} $(CARGO) test --locked --profile sim -p lb-sim --test seeds --test scenarios -- $(ARGS)
+
 .PHONY: docs
 docs: build ## Every example, path and link of the documentation
 	scripts/check-docs.sh target/debug

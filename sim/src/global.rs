@@ -134,7 +134,7 @@ impl Global {
         self.ranking = Ranking::new(self.order, &self.candidates, |_| true, None);
     }
 
-    /// Whether a region takes requests and is at most at 70 %: nothing has to be refused then.
+    /// Whether a region takes requests and is full to 70 % at most: then nothing needs to be refused.
     #[must_use]
     pub fn has_plain_room(&self) -> bool {
         let plain = |(region, candidate): (&Region, &Candidate)| {

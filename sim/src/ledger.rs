@@ -77,6 +77,13 @@ impl Ledger {
         span.fold((0, 0), |(good, bad), s| (good + s.good, bad + s.bad))
     }
 
+    /// Requests that were refused in these seconds although a usable region had plain room.
+    #[must_use]
+    pub fn needless(&self, from: usize, until: usize) -> u64 {
+        let span = self.seconds.iter().take(until).skip(from);
+        span.map(|s| s.needless).sum()
+    }
+
     /// Tries per second that reached a region in these seconds.
     #[must_use]
     pub fn rate(&self, region: usize, from: usize, until: usize) -> f64 {

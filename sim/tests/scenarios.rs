@@ -90,15 +90,26 @@ fn all_servers_failing_are_not_ejected_and_retries_stay_bounded() {
     assert!(without > 2.5, "the control sees nothing: {without}");
 }
 
+/// Over many seeds: which servers and replicas are convicted at the end of an outage is chance, and one run says little.
 #[test]
 fn clients_that_retry_hard_recover_after_a_total_outage() {
-    let setup = Setup::new(4).at(0.5);
-    let mut faults = everywhere(&setup, Kind::Errors(1.0, 1.0), 20, 40);
-    faults.push(Fault::new(Kind::Storm(4), 0, 20, 40));
-    let world = run(setup, ALL, &faults);
-    // Not all is gone yet: a replica that still waits for one region's return refuses a few requests meanwhile.
-    let success = world.ledger.success(46, 80);
-    assert!(success >= 0.998, "{success}");
+    let (mut served, mut needless) = ((0, 0), 0);
+    for seed in 0..40 {
+        let setup = Setup::new(seed).at(0.5);
+        let mut faults = everywhere(&setup, Kind::Errors(1.0, 1.0), 20, 40);
+        faults.push(Fault::new(Kind::Storm(4), 0, 20, 40));
+        let ledger = run(setup, ALL, &faults).ledger;
+        let (good, bad) = ledger.ended(43, 80);
+        served = (served.0 + good, served.1 + bad);
+        needless += ledger.needless(43, 80);
+    }
+    let all = (served.0 + served.1) as f64;
+    let (success, needless) = (served.0 as f64 / all, needless as f64 / all);
+    assert!(success >= 0.99, "three seconds after the end: {success}");
+    assert!(
+        needless <= 0.002,
+        "refused beside a region with room: {needless}"
+    );
 }
 
 #[test]

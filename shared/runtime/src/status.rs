@@ -314,6 +314,7 @@ fn region(entry: &RegionEntry, candidate: &Candidate, note: &RegionNote) -> Regi
         shift: candidate.factors.shift,
         spill: candidate.factors.spill,
         room: candidate.factors.room,
+        spare: candidate.factors.spare,
         healthy_fraction: share,
         report_age_ms: summary.as_ref().map(|summary| millis(summary.age)),
         utilization: summary

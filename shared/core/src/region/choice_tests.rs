@@ -294,13 +294,37 @@ fn a_dead_regions_requests_fill_the_ranks_in_order_and_the_rest_is_refused() {
 fn what_finds_no_room_stays_at_a_home_that_lives() {
     let full = with(Factors {
         spill: 1.0,
-        room: 0.0,
+        spare: 0.0,
         ..Factors::default()
     });
     let regions = [full.clone(), full];
     let places = places(RegionOrder::Weighted, &regions, 1.0);
     assert_eq!(share_of(&places, None), 0.0);
     assert!((share_of(&places, Some(0)) - 0.5).abs() < 0.02);
+}
+
+#[test]
+fn requests_without_a_home_and_spilled_ones_have_a_share_of_room_each() {
+    let receiver = with(Factors {
+        room: 0.8,
+        spare: 0.2,
+        ..Factors::default()
+    });
+    let spilling = with(Factors {
+        spill: 1.0,
+        ..Factors::default()
+    });
+    let out = region(1, 1, Condition::Unhealthy);
+    let below = Candidate {
+        priority: 2,
+        ..receiver
+    };
+    let lost = places(RegionOrder::Priority, &[out, below.clone()], 1.0);
+    assert!((share_of(&lost, Some(1)) - 0.8).abs() < 0.02);
+    assert!((share_of(&lost, None) - 0.2).abs() < 0.02);
+    let spilled = places(RegionOrder::Priority, &[spilling, below], 1.0);
+    assert!((share_of(&spilled, Some(1)) - 0.2).abs() < 0.02);
+    assert!((share_of(&spilled, Some(0)) - 0.8).abs() < 0.02);
 }
 
 #[test]
@@ -425,7 +449,7 @@ fn a_trace_names_each_step() {
         "order 2: Rank(1)",
         "dial 0: Keeps(0.5)",
         "dial 1: Removed(Drained)",
-        "capacity 0: Flow { spill: 0.3, room: 1.0 }",
+        "capacity 0: Flow { spill: 0.3, room: 1.0, spare: 1.0 }",
         "health 0: Keeps(0.2)",
         "health 2: Removed(Unhealthy)",
     ];

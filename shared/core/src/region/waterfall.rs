@@ -10,11 +10,14 @@
 //! - **Spill.** A region that is full to `u` by its own requests gives away `(u - 0.80) / 0.15` of them. As giving away
 //!   lowers `u`, that is solved for the demand `d` before spilling: `p = (d - 0.80) / (0.15 + d)`. So the loop has no
 //!   gain of its own to swing with. Smoothed over 5 s, at most 10 points a second up and 2 down.
-//! - **Room.** What a region can take for others is its cap less its own requests. Displaced load (spilled, or of regions
-//!   that are out) is offered room in proportion; what finds none stays at home when its home lives, and is else refused
-//!   at once. Room shrinks at once and grows by 10 points a second, by 50 while the region
-//!   has plain room. A region that spills takes little, above a tenth
-//!   nothing: so load never cascades.
+//! - **Room.** What a region can take for others is its cap less its own requests. The requests of regions that are out come
+//!   first, as they are refused where they find none; what those leave is offered to spilled ones, which else stay at
+//!   home. Each of the two kinds is offered room in proportion. Room shrinks at once and grows by 10 points a second, by
+//!   100 while the region has plain room. A region that spills takes little, above a tenth nothing, unless it is plainly
+//!   not full: so load never cascades.
+//! - **After a surge** all that was averaged over it is too high, and regions would refuse each other's requests for half a
+//!   minute while they are half empty. So each value that closes a region has a fast average beside the slow one, and the
+//!   smaller one counts.
 //! - **Saturation.** Requests refused by a region say that it is full, whatever it reports as utilisation.
 //!
 //! Capacity is the reported one, else what rate and utilisation give; with adaptive limits that is the limit found. A
@@ -22,6 +25,8 @@
 //!
 //! # Rejected
 //! - Spill by utilisation alone: proportional control with a gain of 8 over a delay of one second; it oscillates.
+//! - One share of room for all that is displaced: after a surge most of it is spill that lingers and stays at home
+//!   anyway, and what little was lost was refused for want of room.
 //! - Counting displaced load as the receiver's own: after a loss all survivors are at their cap and would spill to each
 //!   other for ever.
 //!
@@ -30,9 +35,11 @@
 //! reports to what this replica sends there.
 
 mod basin;
+mod gauge;
 mod rate;
 
-pub use basin::{Basin, Gauge};
+pub use basin::Basin;
+pub use gauge::Gauge;
 
 use crate::config::model::Failover;
 use crate::time::Instant;

@@ -28,8 +28,10 @@ pub struct RegionStatus {
     pub shift: f64,
     /// Share of its requests that it has no capacity for and gives to others, 0 to 1.
     pub spill: f64,
-    /// Share of the requests that others give away which it has room for, 0 to 1.
+    /// Share of the requests of regions that are out which it has room for, 0 to 1.
     pub room: f64,
+    /// Share of the requests that usable regions give away which it has room for after those, 0 to 1.
+    pub spare: f64,
     /// Share of its servers' weight that is routable, 0 to 1, by its report; none without a report.
     pub healthy_fraction: Option<f64>,
     /// Age of its last report, in milliseconds; none without a report.

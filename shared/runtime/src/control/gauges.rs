@@ -91,6 +91,7 @@ impl Gauges {
                 ("shift", factors.shift),
                 ("spill", factors.spill),
                 ("room", factors.room),
+                ("spare", factors.spare),
             ] {
                 let labels = [region.name.as_str(), kind];
                 families.region_share.with_label_values(&labels).set(share);

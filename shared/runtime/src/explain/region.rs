@@ -95,10 +95,11 @@ fn remarks(route: &RegionRoute, notes: &[Note]) -> Vec<ExplainStep> {
             Remark::Preferred => format!("{region} is named by the request"),
             Remark::NotAvailable => format!("{region} is named by the request, but not to be had"),
             Remark::Keeps(share) => format!("{region} keeps {}", percent(share)),
-            Remark::Flow { spill, room } => format!(
-                "{region} gives away {} and has room for {} of what others give away",
+            Remark::Flow { spill, room, spare } => format!(
+                "{region} gives away {}, and has room for {} of the requests of regions that are out and {} of what others give away",
                 percent(spill),
-                percent(room)
+                percent(room),
+                percent(spare)
             ),
         };
         Some(ExplainStep {

@@ -53,12 +53,14 @@ pub enum Remark {
     Rank(usize),
     /// It keeps this share of its requests.
     Keeps(f64),
-    /// It gives this share of its requests away, and takes that share of what others give away.
+    /// It gives a share of its requests away, and takes shares of those of others.
     Flow {
         /// Given away.
         spill: f64,
-        /// Taken.
+        /// Taken of regions that are out.
         room: f64,
+        /// Taken of what others give away.
+        spare: f64,
     },
 }
 
@@ -171,12 +173,13 @@ impl Candidate {
             note(Step::Dial, Remark::Keeps(factors.dial));
         }
         let spill = factors.spill.min(ask.spill);
-        if factors.room <= 0.0 {
+        let (room, spare) = (factors.room, factors.spare);
+        if room <= 0.0 && spare <= 0.0 {
             note(Step::Capacity, Remark::Removed(Removal::NoRoom));
         }
-        if spill > 0.0 || (0.0 < factors.room && factors.room < 1.0) {
-            let room = factors.room;
-            note(Step::Capacity, Remark::Flow { spill, room });
+        let most = room.max(spare);
+        if spill > 0.0 || (0.0 < most && room.min(spare) < 1.0) {
+            note(Step::Capacity, Remark::Flow { spill, room, spare });
         }
         if !self.condition.is_usable() {
             note(Step::Health, Remark::Removed(Removal::Unhealthy));

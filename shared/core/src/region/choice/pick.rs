@@ -60,10 +60,9 @@ impl Ranking {
         if keeps {
             return region(home, Some(home));
         }
-        let room = if alive.is_some() {
-            |candidate: &Candidate| candidate.factors.spare
-        } else {
-            |candidate: &Candidate| candidate.factors.room
+        let room: Part = match alive {
+            Some(_) => |candidate| candidate.factors.spare,
+            None => |candidate| candidate.factors.room,
         };
         if let Some(index) = self.receiver(home, ask, &at, (room, Candidate::share), rng) {
             return region(index, Some(home));

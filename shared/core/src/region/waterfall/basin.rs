@@ -1,24 +1,26 @@
 //! One region's part of the plan.
 
-use super::rate::{Average, Ebb};
+use super::gauge::Gauge;
+use super::rate::{Average, Late, Pair};
 use super::{Displaced, MARGIN, Rules, SPILLING};
-use crate::region::tally::Drained;
 use crate::time::Instant;
 use std::time::Duration;
 
 /// Utilisation and capacity are smoothed over this.
 const SMOOTH: Duration = Duration::from_secs(5);
-/// After refusals, capacity is back with this time constant.
+/// … but what a region tells as its capacity is believed so soon after it has stopped to refuse requests.
 const REOPEN: Duration = Duration::from_secs(1);
 /// Rates are averaged over this: long enough for a region that gets two requests a second.
 const RATES: Duration = Duration::from_secs(5);
-/// What is received is believed to fall with this: slower than reports tell of a rise, or the load that a loss moves
-/// here would look as if it came in place of the receiver's own.
+/// A surge of requests is over when this average of them says so.
+const EBB: Duration = Duration::from_secs(1);
+/// The fast average of what is received: slower than reports tell of a rise, or the load that a loss moves here would
+/// look as if it came in place of the receiver's own.
 const RECEIVED: Duration = Duration::from_secs(3);
-/// How much of the whole this replica carries is averaged over this.
-const SCALE: Duration = Duration::from_secs(30);
 /// Reports tell of what was this long ago: the window of their rates, and the way.
 const LAG: Duration = Duration::from_millis(800);
+/// How much of the whole this replica carries is averaged over this.
+const SCALE: Duration = Duration::from_secs(30);
 /// Spill grows by at most this share per second …
 const SPILL_OUT: f64 = 0.10;
 /// … and shrinks by this.
@@ -27,51 +29,28 @@ const SPILL_BACK: f64 = 0.02;
 const ROOM_BACK: f64 = 0.10;
 /// … or by this, while the region is not even so full that it would spill: the plan was too careful.
 const ROOM_PLAIN: f64 = 1.0;
-/// Below this utilisation, rate over utilisation says nothing of capacity.
-const TELLING: f64 = 0.10;
-/// What closes a region to others is smoothed over this.
+/// What closes a region to others, and opens it again, is smoothed over this. Reports tell of a second already.
 const BRIM: Duration = Duration::from_millis(500);
-/// Fuller than this is as full as this: it should not take longer to be believed that a surge is over, the higher it was.
-const BRIMFUL: f64 = 1.2;
-/// A region that refuses requests is at least so full, and as much more as it refuses.
-const REFUSING: f64 = 0.95;
-/// A share of refusals from which a region is called saturated.
-const SHEDDING: f64 = 0.01;
 /// Below this rate of our own requests, per second, their mix says nothing.
 const FEW: f64 = 0.5;
-
-/// What is known of a region's load at one step.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Gauge {
-    /// It takes requests: by its evidence, or because the cap on removals retains it. Not while an operator has it out.
-    pub usable: bool,
-    /// Requests per second that it is able to serve, by its report or the file; with adaptive limits, what the limit gives.
-    pub capacity_rps: Option<f64>,
-    /// Requests per second that it takes from all replicas, by its report.
-    pub rps: Option<f64>,
-    /// How full it is, by its report; 1 is full.
-    pub utilization: Option<f64>,
-    /// Share of the requests that it refuses for overload, by its report.
-    pub shed: f64,
-    /// This replica's requests since the last step.
-    pub traffic: Drained,
-}
 
 /// What a region has, needs and gives. Belongs to its identity and survives a reload.
 #[derive(Debug, Clone)]
 pub struct Basin {
     usable: bool,
     was_usable: bool,
-    homed: Ebb,
+    homed: Pair,
     /// Received and sent requests, as late as the reports are: else, while load moves, the receiver's own share would be
     /// taken for less than it is.
     received: Late,
     sent: Late,
-    rps: Ebb,
-    own: (Average, Option<f64>),
+    rps: Pair,
+    /// The reported requests less those that were received, of the slow averages and of the fast ones.
+    own: Average,
+    own_now: Option<f64>,
     capacity: Average,
     utilization: Average,
-    /// Utilisation and refusals of the last second: a burst that was refused is no lack of room.
+    /// Utilisation and refusals of just now: a burst that was refused is no lack of room.
     fullness: Average,
     /// All replicas' requests and ours, of which the ratio is needed.
     scale: (Average, Average),
@@ -85,37 +64,6 @@ pub struct Basin {
     aimed: Instant,
 }
 
-/// An average of the rate some time ago.
-#[derive(Debug, Clone, Copy)]
-struct Late {
-    lag: Average,
-    rate: Ebb,
-}
-
-// === impl Late ===
-
-impl Late {
-    const fn new() -> Self {
-        Self {
-            lag: Average::new(LAG),
-            rate: Ebb::new(RATES, RECEIVED),
-        }
-    }
-
-    fn add(&mut self, value: f64, step: Duration) {
-        self.lag.add(value, step);
-        self.rate.add(self.lag.get().unwrap_or(value), step);
-    }
-
-    fn get(&self) -> Option<f64> {
-        self.rate.slow()
-    }
-
-    fn fast(&self) -> Option<f64> {
-        self.rate.fast()
-    }
-}
-
 // === impl Basin ===
 
 impl Basin {
@@ -125,12 +73,13 @@ impl Basin {
         Self {
             usable: false,
             was_usable: false,
-            homed: Ebb::new(RATES, BRIM),
-            received: Late::new(),
-            sent: Late::new(),
-            rps: Ebb::new(RATES, BRIM),
-            own: (Average::new(SMOOTH), None),
-            capacity: Average::uneven(SMOOTH, REOPEN),
+            homed: Pair::new(RATES, EBB),
+            received: Late::new(LAG, RATES, RECEIVED),
+            sent: Late::new(LAG, RATES, RECEIVED),
+            rps: Pair::new(RATES, BRIM),
+            own: Average::new(SMOOTH),
+            own_now: None,
+            capacity: Average::new(SMOOTH),
             utilization: Average::new(SMOOTH),
             fullness: Average::new(BRIM),
             scale: (Average::new(SCALE), Average::new(SCALE)),
@@ -165,21 +114,20 @@ impl Basin {
         if let Some(rps) = gauge.rps {
             self.rps.add(rps, step);
         }
-        if let Some(rps) = gauge.rps {
-            // Both, or the ratio would be of different times. A region reports retries, too, so they count here. What it
-            // refuses is counted by nobody here.
+        if let Some(served) = gauge.served() {
+            // Both, or the ratio would be of different times. A region reports retries, too, so they count here.
             let ours = (traffic.successes + traffic.failures) as f64 / seconds;
-            self.scale
-                .0
-                .add(rps * (1.0 - gauge.shed.clamp(0.0, 1.0)), step);
+            self.scale.0.add(served, step);
             self.scale.1.add(ours, step);
         }
         if let Some(fullness) = gauge.fullness() {
-            self.fullness.add(fullness.min(BRIMFUL), step);
+            self.fullness.add(fullness, step);
             self.utilization.add(fullness, step);
         }
         if let Some(capacity) = gauge.capacity() {
-            self.capacity.add(capacity, step);
+            let told = gauge.is_capacity_told();
+            let constant = if told { REOPEN } else { SMOOTH };
+            self.capacity.follow(capacity, step, constant);
         }
     }
 
@@ -207,7 +155,7 @@ impl Basin {
         self.utilization.get()
     }
 
-    /// The same of the last second, refusals included, cut at a little above 1: what closes the region to others.
+    /// The same of just now: what closes the region to others.
     #[must_use]
     pub const fn fullness(&self) -> Option<f64> {
         self.fullness.get()
@@ -218,7 +166,7 @@ impl Basin {
         let slow = self.utilization.get().filter(|_| self.usable)?;
         // A surge that is over needs no spill.
         let utilization = self.fullness.get().map_or(slow, |fast| fast.min(slow));
-        let (homed, sent) = (self.homed.get()?, self.sent.get()?);
+        let (homed, sent) = (self.homed.slow()?, self.sent.slow()?);
         if sent < FEW {
             return Some(utilization);
         }
@@ -228,18 +176,13 @@ impl Basin {
 
     /// Requests per second of this replica that belong here and should go elsewhere.
     pub(super) fn displaced_here(&self) -> Displaced {
-        let homed = self.homed.get().unwrap_or(0.0);
-        if self.usable {
-            Displaced {
-                lost: 0.0,
-                spilled: homed * self.spill,
-            }
+        let homed = self.homed.low().unwrap_or(0.0);
+        let (lost, spilled) = if self.usable {
+            (0.0, homed * self.spill)
         } else {
-            Displaced {
-                lost: homed,
-                spilled: 0.0,
-            }
-        }
+            (homed, 0.0)
+        };
+        Displaced { lost, spilled }
     }
 
     /// The same, of all replicas.
@@ -263,10 +206,11 @@ impl Basin {
         if !self.usable {
             return;
         }
-        let received = self.received.get().unwrap_or(0.0) * scale;
-        self.own.0.add((slow - received).max(0.0), step);
-        let received = self.received.fast().unwrap_or(0.0) * scale;
-        self.own.1 = Some((fast - received).max(0.0));
+        let received = |rate: Option<f64>| rate.unwrap_or(0.0) * scale;
+        let own = slow - received(self.received.slow());
+        self.own.add(own.max(0.0), step);
+        let own = fast - received(self.received.fast());
+        self.own_now = Some(own.max(0.0));
     }
 
     /// Requests per second that it can take for others; none: no limit is known.
@@ -274,18 +218,15 @@ impl Basin {
         if !self.usable {
             return Some(0.0);
         }
-        let (capacity, own) = (self.capacity.get()?, self.own()?);
+        // A surge that is over closes it no longer.
+        let own = self.own.get()?.min(self.own_now?);
+        let room = ((rules.full - MARGIN) * self.capacity.get()? - own).max(0.0);
         let Some(fullness) = self.fullness.get() else {
-            return Some(((rules.full - MARGIN) * capacity - own).max(0.0));
+            return Some(room);
         };
-        let room = ((rules.full - MARGIN) * capacity - own).max(0.0);
         // Not the damped one: it lingers for half a minute after the need is gone.
         let spilling = (1.0 - self.need / SPILLING).max(rules.ease(fullness));
         Some(room * spilling * rules.guard(fullness))
-    }
-
-    fn own(&self) -> Option<f64> {
-        Some(self.own.0.get()?.min(self.own.1?))
     }
 
     /// Whether it has never been usable yet.
@@ -326,38 +267,7 @@ impl Basin {
         let pace = if plain { ROOM_PLAIN } else { ROOM_BACK };
         self.room = room.min(self.room + pace * seconds);
         self.spare = spare.min(self.spare + pace * seconds);
-        debug_assert!(
-            [self.spill, self.room, self.spare]
-                .iter()
-                .all(|share| (0.0..=1.0).contains(share))
-        );
-    }
-}
-
-// === impl Gauge ===
-
-impl Gauge {
-    /// How full the region is: what it reports, and full when it refuses requests.
-    fn fullness(&self) -> Option<f64> {
-        let shedding = (self.shed > SHEDDING).then_some(REFUSING + self.shed);
-        let known = self.utilization.or_else(|| {
-            let capacity = self.capacity_rps.filter(|capacity| *capacity > 0.0)?;
-            Some(self.rps? / capacity)
-        });
-        match (known, shedding) {
-            (Some(known), Some(shedding)) => Some(known.max(shedding)),
-            (known, shedding) => known.or(shedding),
-        }
-    }
-
-    /// What it can serve. While it refuses, that is what it serves, whatever was configured.
-    fn capacity(&self) -> Option<f64> {
-        if self.shed > SHEDDING {
-            return Some(self.rps? * (1.0 - self.shed.min(1.0)));
-        }
-        self.capacity_rps.or_else(|| {
-            let utilization = self.utilization.filter(|u| *u >= TELLING)?;
-            Some(self.rps? / utilization)
-        })
+        let shares = [self.spill, self.room, self.spare];
+        debug_assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
     }
 }

@@ -218,6 +218,34 @@ fn a_lost_region_moves_whole_where_there_is_room() {
 }
 
 #[test]
+fn lost_requests_find_room_before_spilled_ones() {
+    let mut flow = Flow::new(&[1300.0, 300.0, 500.0]);
+    flow.run(60);
+    let spilled = flow.load(1) - 0.3;
+    assert!(spilled > 0.2, "{spilled}");
+    flow.usable[2] = false;
+    flow.run(60);
+    assert!(flow.refused < 1.0, "{} refused", flow.refused);
+    assert!(flow.peak(1, 60) < 1.0, "{}", flow.peak(1, 60));
+}
+
+#[test]
+fn a_surge_that_is_over_closes_nothing() {
+    let mut flow = Flow::new(&[500.0, 500.0, 500.0]);
+    flow.run(30);
+    flow.demand = vec![4000.0; 3];
+    flow.run(30);
+    flow.demand = vec![500.0; 3];
+    flow.usable[0] = false;
+    flow.run(3).step();
+    let plain = "the others are half empty, whatever was averaged over the surge";
+    assert!(flow.refused < 1.0, "{} refused: {plain}", flow.refused);
+    for at in [1, 2] {
+        assert!(flow.load(at) < 0.92, "{}", flow.load(at));
+    }
+}
+
+#[test]
 fn with_all_regions_full_everything_stays_at_home() {
     let mut flow = Flow::new(&[1500.0, 1500.0, 1500.0]);
     flow.run(120);
