@@ -10,7 +10,7 @@ use lb_core::config::scalar::Percent;
 use lb_core::health::{CheckState, ProbeFailure, ProbeResult, Verdict};
 use lb_core::outlier::consecutive::Ejector;
 use lb_core::outlier::may_eject;
-use lb_core::retry::{self, Budget, Facts, Failure, Rules};
+use lb_core::retry::{self, Budget, Facts, Failure, Kind, Rules};
 use lb_core::time::Instant;
 use rand::Rng;
 use std::sync::Arc;
@@ -72,14 +72,14 @@ impl Retries {
     #[must_use]
     pub fn new(on: Mechanisms) -> Self {
         let retry = Retry::default();
-        let (ratio, floor) = if on.budget {
-            (retry.budget.ratio(), retry.budget_floor)
+        let budget = if on.budget {
+            Budget::new(retry.budget.ratio(), retry.budget_floor)
         } else {
-            (1.0, 1_000_000)
+            Budget::undaunted(1.0, 1_000_000)
         };
         Self {
             rules: Rules::new(&retry),
-            budget: Budget::new(ratio, floor),
+            budget,
             made: 0,
             requests: 0,
         }
@@ -89,6 +89,13 @@ impl Retries {
     pub fn deposit(&mut self, now: Instant) {
         self.requests += 1;
         self.budget.deposit(now);
+    }
+
+    /// Takes in how a request ended that was tried again after a failure of this kind.
+    pub fn settle(&self, retried: Option<Kind>, saved: bool, now: Instant) {
+        if let Some(kind) = retried {
+            self.budget.settle(kind, saved, now);
+        }
     }
 
     /// The pause before another try; none when there must be none.

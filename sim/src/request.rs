@@ -2,6 +2,7 @@
 
 use crate::server::Outcome;
 use lb_core::balance::{EndpointId, InFlight};
+use lb_core::retry;
 use lb_core::time::Instant;
 
 /// A request.
@@ -45,4 +46,8 @@ pub struct Request {
     pub at_server: Option<InFlight>,
     /// A retry inside the region is due, rather than in the global tier.
     pub local_retry: bool,
+    /// What the global tier's last retry was made for …
+    pub retried: Option<retry::Kind>,
+    /// … and the regional tier's.
+    pub local_retried: Option<retry::Kind>,
 }

@@ -8,7 +8,7 @@ use crate::server::{FIRST_BYTE, Outcome};
 use lb_core::balance::hash::mix;
 use lb_core::region::tally::Tally;
 use lb_core::region::{Ask, Choice, Condition};
-use lb_core::retry::{Facts, Failure};
+use lb_core::retry::{Facts, Failure, Kind};
 use lb_core::time::Instant;
 use rand::seq::IteratorRandom;
 use std::time::Duration;
@@ -54,6 +54,8 @@ impl World {
             at_replica: None,
             at_server: None,
             local_retry: false,
+            retried: None,
+            local_retried: None,
         };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.requests.push(None);
@@ -67,6 +69,7 @@ impl World {
         let now = self.now;
         request.servers_tried.clear();
         request.local_tries = 0;
+        request.local_retried = None;
         request.tried_at = now;
         loop {
             let Some(region) = self.choose_region(&request) else {
@@ -233,9 +236,15 @@ impl World {
             let retries = &mut replica.pool.retries;
             retries.decide(failure, &facts, 0, now, &mut self.rng)
         });
-        if let Some(pause) = again {
+        if let (Some(pause), Some(failure)) = (again, failure) {
+            request.local_retried = Kind::of(failure);
             return self.pause(slot, request, pause, true);
         }
+        let saved = failure.is_none();
+        replica
+            .pool
+            .retries
+            .settle(request.local_retried, saved, now);
         // What a regional replica passes on is an answer of its own.
         request.outcome.failure = failure.map(|failure| match failure {
             Failure::FirstByteTimeout => Failure::Status(504),
@@ -271,6 +280,7 @@ impl World {
             Some(false) => {}
         }
         let Some(failure) = failure else {
+            global.retries.settle(request.retried, true, now);
             return self.end(slot, request, false);
         };
         let facts = facts(&request, request.tries);
@@ -278,8 +288,10 @@ impl World {
             .retries
             .decide(failure, &facts, 1, now, &mut self.rng);
         let Some(pause) = again else {
+            global.retries.settle(request.retried, false, now);
             return self.end(slot, request, true);
         };
+        request.retried = Kind::of(failure);
         // A region that answered has tried what it could; one that did not may have a sister replica that does.
         let answered = matches!(failure, Failure::Status(_) | Failure::Overloaded);
         if answered || request.replicas_tried.len() >= region.pool.members.len().min(2) {

@@ -10,8 +10,12 @@
 //! read-modify-write, and a slot of an earlier round is recognised and restarted. Two threads that
 //! restart a slot at once can lose a few counts; the budget is then a little tighter, never wider.
 
+use super::benefit::{Benefit, Kind};
 use crate::time::Instant;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Of a second's requests that may be retried while retries don't help, and one on top.
+const LOOK_AGAIN: f64 = 0.01;
 
 const SLOTS: usize = 10;
 
@@ -28,6 +32,8 @@ pub struct Budget {
     floor: u32,
     requests: Window,
     retries: Window,
+    /// None: retries go on whether they help or not.
+    benefit: Option<Benefit>,
 }
 
 // === impl Budget ===
@@ -46,6 +52,16 @@ impl Budget {
             floor,
             requests: Window::default(),
             retries: Window::default(),
+            benefit: Some(Benefit::default()),
+        }
+    }
+
+    /// The same, but retries go on whether they help or not.
+    #[must_use]
+    pub fn undaunted(ratio: f64, floor: u32) -> Self {
+        Self {
+            benefit: None,
+            ..Self::new(ratio, floor)
         }
     }
 
@@ -64,6 +80,24 @@ impl Budget {
         }
         self.retries.add(now);
         true
+    }
+
+    /// Whether retries after failures of this kind have saved too few requests of late, and enough of them were made in
+    /// this second to notice when they help again.
+    #[must_use]
+    pub fn is_futile(&self, kind: Kind, now: Instant) -> bool {
+        let is_low = self.benefit.as_ref().is_some_and(|b| b.is_low(kind, now));
+        is_low && {
+            let allowed = 1.0 + LOOK_AGAIN * self.requests.latest(now) as f64;
+            (self.retries.latest(now) + 1) as f64 > allowed
+        }
+    }
+
+    /// Takes in how a request ended whose last retry followed a failure of this kind.
+    pub fn settle(&self, kind: Kind, saved: bool, now: Instant) {
+        if let Some(benefit) = &self.benefit {
+            benefit.record(kind, saved, now);
+        }
     }
 
     /// Requests and retries of the last ten seconds.
@@ -89,6 +123,16 @@ impl Window {
         if !restarted {
             slot.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Of the second that has begun.
+    fn latest(&self, now: Instant) -> u64 {
+        let second = second(now);
+        self.slots
+            .get((second % SLOTS as u64) as usize)
+            .map(|slot| slot.load(Relaxed))
+            .filter(|word| word >> 32 == second)
+            .map_or(0, |word| word & u64::from(u32::MAX))
     }
 
     fn sum(&self, now: Instant) -> u64 {
@@ -140,6 +184,26 @@ mod tests {
         assert!(budget.withdraw(at(9_000)));
         assert!(!budget.withdraw(at(11_000)));
         assert_eq!(budget.counts(at(30_000)), (0, 0));
+    }
+
+    #[test]
+    fn an_outage_is_not_retried_beyond_a_few() {
+        let retried = |budget: Budget| {
+            let mut retries = 0;
+            for i in 0..4000 {
+                let now = at(i * 3);
+                budget.deposit(now);
+                if i >= 2000 && !budget.is_futile(Kind::Status, now) && budget.withdraw(now) {
+                    retries += 1;
+                    budget.settle(Kind::Status, false, now);
+                }
+            }
+            retries
+        };
+        let kept = retried(Budget::new(0.2, 10));
+        assert!(kept <= 80, "{kept} of 2000");
+        let control = retried(Budget::undaunted(0.2, 10));
+        assert!(control >= 500, "without it: {control} of 2000");
     }
 
     proptest! {

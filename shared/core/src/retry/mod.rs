@@ -1,13 +1,15 @@
 //! Whether a failed try may be repeated.
 //!
 //! The order of the questions is the design: is it safe, has the user seen nothing yet, is there time
-//! and a try left, does the budget allow it. Envoy and HAProxy answer the first by configuration
+//! and a try left, have retries helped of late, does the budget allow it. Envoy and HAProxy answer the first by configuration
 //! (`retry-on`, `retry-on all-retryable-errors`), and so repeat a sent POST when told to; here a
 //! request whose processing can't be ruled out is repeated only when its method is idempotent
 //! (RFC 9110 §9.2.2), whatever the configuration says.
 
+mod benefit;
 mod budget;
 
+pub use benefit::Kind;
 pub use budget::Budget;
 
 use crate::config::model;
@@ -78,6 +80,8 @@ pub enum Stop {
     Final,
     /// All tries are made.
     Spent,
+    /// Retries after such failures have not helped of late.
+    Futile,
     /// The budget is exhausted.
     Budget,
     /// There is no time left.
@@ -181,6 +185,9 @@ impl Rules {
         let pause = self.draw_pause(rng);
         if now + pause >= facts.deadline {
             return Verdict::Stop(Stop::Deadline);
+        }
+        if Kind::of(failure).is_some_and(|kind| budget.is_futile(kind, now)) {
+            return Verdict::Stop(Stop::Futile);
         }
         if !budget.withdraw(now) {
             return Verdict::Stop(Stop::Budget);

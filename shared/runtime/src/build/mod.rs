@@ -129,8 +129,15 @@ impl Site {
     #[must_use]
     pub fn budget(&self, route: &str, retry: &model::Retry) -> Arc<Budget> {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let numbers = format!("{} {}", retry.budget, retry.budget_floor);
-        let make = || Arc::new(Budget::new(retry.budget.ratio(), retry.budget_floor));
+        let (ratio, floor) = (retry.budget.ratio(), retry.budget_floor);
+        let numbers = format!("{ratio} {floor} {}", retry.stop_when_futile);
+        let make = || {
+            Arc::new(if retry.stop_when_futile {
+                Budget::new(ratio, floor)
+            } else {
+                Budget::undaunted(ratio, floor)
+            })
+        };
         budgets
             .entry((route.to_owned(), numbers))
             .or_insert_with(make)

@@ -143,6 +143,22 @@ impl Request {
     }
 }
 
+impl Request {
+    /// Tells the budget whether the last retry saved the request. A client that left says nothing of it.
+    fn settle_retry(&self, ended: &Ended) {
+        let Some(kind) = self.tries.retried else {
+            return;
+        };
+        let saved = match *ended {
+            Ended::Proxied { status } => !self.rule.retry.is_retryable_status(status),
+            Ended::Answered { .. } => false,
+            Ended::Broken { reason, .. } if reason == Reason::ClientLeft => return,
+            Ended::Broken { .. } => false,
+        };
+        self.rule.budget.settle(kind, saved, self.now);
+    }
+}
+
 /// Records a routed request.
 pub(super) fn record(worker: &Worker, session: &ServerSession, request: &Request, ended: &Ended) {
     let took = request.now.since(request.started);
@@ -154,6 +170,7 @@ pub(super) fn record(worker: &Worker, session: &ServerSession, request: &Request
         }
         _ => {}
     }
+    request.settle_retry(ended);
     let reason = ended.reason();
     if let Some(reason) = reason {
         worker.shared.metrics.reject(reason);

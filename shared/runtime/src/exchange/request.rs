@@ -12,7 +12,7 @@ use lb_core::config::model::Location;
 use lb_core::http::tier::Priority;
 use lb_core::reason::Reason;
 use lb_core::region::Ask;
-use lb_core::retry::{Facts, Failure, Verdict};
+use lb_core::retry::{Facts, Failure, Kind, Stop, Verdict};
 use lb_core::time::Instant;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -70,6 +70,8 @@ pub(super) struct Upload {
 #[derive(Default)]
 pub(super) struct Tries {
     pub(super) made: u32,
+    /// What the last retry was made for.
+    pub(super) retried: Option<Kind>,
     /// Endpoints that were tried.
     pub(super) endpoints: Vec<EndpointId>,
     /// Regions that are done with, by position.
@@ -182,11 +184,12 @@ impl Request {
             Verdict::Retry(pause) => {
                 pool.metrics.retry(failure);
                 self.rule.metrics.retry();
+                self.tries.retried = Kind::of(failure);
                 self.leave_region(failure);
                 Ok(pause)
             }
             Verdict::Stop(stop) => {
-                if stop == lb_core::retry::Stop::Budget {
+                if matches!(stop, Stop::Budget | Stop::Futile) {
                     pool.metrics.budget_exhausted.inc();
                 }
                 Err(failure.reason())
