@@ -10,9 +10,10 @@
 //! `throughput × latency without queueing` requests; whatever is under way beyond them waits. So the limit is
 //! that product, both of whose factors are measured, plus its square root, which keeps servers busy when
 //! arrivals are uneven. Three states, in [`control`]:
-//! - **open**: the limit is far above what was seen under way (3 × the peak of the last minutes + 32), and
-//!   the latency without queueing is learned in passing, over 15 s. No dip in traffic is needed for that.
-//! - **limited**, once the mean latency has doubled: cut to the product, but by half at most. Then look again:
+//! - **open**: the limit is far above what was seen under way (3 × the peak of the last minutes + 64), and
+//!   the latency without queueing is learned in passing, over 15 s. No dip in traffic is needed for that. Once the mean latency
+//!   has doubled, [`watch`] tells a queue from slowness of another cause, before anything is refused.
+//! - **limited**, when it is a queue: cut to the product, but by half at most. Then look again:
 //!   when fewer requests under way make the answers faster, it was a queue, and the limit is found by
 //!   further steps. When they don't, the pool has become slower by itself, and the latency is the new normal.
 //! - **probing**, in a lasting overload: each 15 s or so the limit falls to 60 % for a few answers, to see
@@ -31,8 +32,9 @@
 //!   service time, as arrivals are uneven.
 //! - With few workers and very uneven work (5, where one in twenty requests takes 20 times as long) means need
 //!   hundreds of answers to be told apart: simulated goodput is 0.6 to 0.9 of the capacity there.
-//! - A pool that becomes 5 × slower by itself, without a queue, is taken for overloaded at first: up to two thirds are
-//!   shed for about 3 s, until the latency has not responded. The tier above sends those elsewhere.
+//! - A pool that becomes slower by itself is told from an overloaded one by what its requests met and by whether their number
+//!   goes on growing. That is chance in about one of a hundred cases (where one in twenty requests takes 20 times as long: one in ten): then
+//!   up to half is shed for about 5 s, until the latency has not responded. The tier above sends those elsewhere.
 //! - Latencies below 5 ms are taken as 5 ms, so a fast pool may have a queue of a few milliseconds.
 //! - Replicas that share a pool see each other's queues. Each converges by itself, but with many of them
 //!   a probe finds the others' queue, and the sum of their limits is higher than one replica's would be.
@@ -49,6 +51,7 @@ mod estimate;
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod window;
 
 use crate::time::Instant;
@@ -65,6 +68,30 @@ pub struct AdaptiveLimit {
     limit: AtomicU32,
     gather: Gather,
     control: Mutex<Control>,
+}
+
+/// How a request that was let in ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was answered.
+    Answered,
+    /// It ran into a time-out or was refused for overload; its latency is not looked at.
+    Dropped,
+    /// Its client left before.
+    Left,
+}
+
+/// A request's end, and what was under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// From when the request was sent until its end.
+    pub latency: Duration,
+    /// The pool's requests under way when this one was let in, this one included.
+    pub met: u32,
+    /// The same now.
+    pub in_flight: u32,
+    /// How it ended.
+    pub end: End,
 }
 
 /// The bounds of the configuration.
@@ -147,12 +174,11 @@ impl AdaptiveLimit {
         self.limit.load(Relaxed)
     }
 
-    /// Takes in an answer. `in_flight` are the pool's requests under way, this one included; `dropped` says that it
-    /// ran into a time-out or was refused for overload, and its latency is not looked at then.
+    /// Takes in an answer.
     ///
     /// Not for requests that failed fast (no connection, reset): they tell nothing about the time that work takes.
-    pub fn on_sample(&self, latency: Duration, in_flight: u32, dropped: bool, now: Instant) {
-        if !self.gather.add(latency, in_flight, dropped, now) {
+    pub fn on_sample(&self, sample: &Sample, now: Instant) {
+        if !self.gather.add(sample, now) {
             return;
         }
         // Whoever finds the lock taken leaves the window to the thread that has it.

@@ -186,6 +186,14 @@ impl Request {
         }
     }
 
+    /// The client has left; when it waited for an answer, the limit is told.
+    pub(super) fn client_left(&mut self) {
+        if let (Some(entry), true) = (self.entry.take(), self.body.complete) {
+            let begun = self.times.sent.max(self.times.uploaded);
+            entry.left(self.now.since(begun), self.now);
+        }
+    }
+
     /// A piece of the body has come.
     pub(super) fn upload_goes_on(&mut self) {
         if self.entry.is_some() && clock::now().since(self.times.sent) > UPLOAD {

@@ -158,10 +158,13 @@ async fn run(
     match tries::run(worker, session, connection, request).await {
         TryEnd::Complete { status, .. } => Ended::Proxied { status },
         TryEnd::Broken { status, reason } => Ended::Broken { status, reason },
-        TryEnd::ClientLeft { status } => Ended::Broken {
-            status: status.unwrap_or_default(),
-            reason: Reason::ClientLeft,
-        },
+        TryEnd::ClientLeft { status } => {
+            request.client_left();
+            Ended::Broken {
+                status: status.unwrap_or_default(),
+                reason: Reason::ClientLeft,
+            }
+        }
         TryEnd::Refused(reason) => refuse(session, request, reason).await,
         TryEnd::Failed(Failure::FirstByteTimeout) if request.time_left().is_zero() => {
             refuse(session, request, Reason::DeadlineExceeded).await

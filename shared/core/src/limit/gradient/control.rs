@@ -3,6 +3,7 @@
 //! Plain state behind the lock of [`AdaptiveLimit`](super::AdaptiveLimit); times are in seconds as `f64`, counts too.
 
 use super::estimate::Estimate;
+use super::watch::{Seen, Watch, is_queue};
 use super::window::Window;
 use super::{Phase, Rules, Snapshot};
 use crate::time::Instant;
@@ -76,6 +77,8 @@ pub(super) struct Control {
     phase: Phase,
     limit: f64,
     estimate: Estimate,
+    /// Answers have become slow, but not for a queue, as far as is known.
+    watch: Option<Watch>,
     /// How far a cut has been looked at.
     before: Before,
     /// Limit and latency before the probe.
@@ -95,6 +98,7 @@ impl Control {
             phase: Phase::Open,
             limit: 0.0,
             estimate: Estimate::default(),
+            watch: None,
             before: Before::None,
             resume: (0.0, 0.0),
             growths: 0.0,
@@ -126,11 +130,19 @@ impl Control {
     }
 
     pub(super) fn on_window(&mut self, window: &Window, now: Instant) -> Next {
-        if window.dropped > window.count && window.peak > 0.5 * self.limit {
-            return self.on_drops();
+        // Who leaves sooner than an answer takes does so for reasons of his own.
+        let is_tired = window.left_after > self.estimate.suspicious();
+        let left = if is_tired { window.left } else { 0.0 };
+        let is_open = self.phase == Phase::Open;
+        if window.dropped + left > window.count && (is_open || window.peak > 0.5 * self.limit) {
+            return self.on_drops(now);
         }
         if window.count < 1.0 {
-            return self.on_silence(window);
+            return if window.left > 0.0 {
+                Next::Wait
+            } else {
+                self.on_silence(window)
+            };
         }
         self.last = Some(window.mean);
         // Ten answers without a rare slow one look more certain than they are.
@@ -145,10 +157,17 @@ impl Control {
         }
     }
 
-    /// Most requests time out: whatever the latency of the others, it is too much.
-    fn on_drops(&mut self) -> Next {
+    /// Most requests time out, or their clients leave: whatever the latency of the others, it is too much. What was usually under
+    /// way did no harm.
+    fn on_drops(&mut self, now: Instant) -> Next {
+        if self.phase == Phase::Open && self.estimate.known().is_some() {
+            self.probe_at = now + Duration::from_secs(1);
+            self.set(with_room(self.estimate.level()).min(self.limit));
+        } else {
+            self.set(self.limit * 0.9);
+        }
+        self.watch = None;
         self.phase = Phase::Limited;
-        self.set(self.limit * 0.9);
         self.settle(true)
     }
 
@@ -161,19 +180,64 @@ impl Control {
     }
 
     fn open(&mut self, window: &Window, now: Instant) -> Next {
+        if let Some(watch) = self.watch {
+            return self.watching(watch, window, now);
+        }
         if self.estimate.known().is_some() && window.mean > self.estimate.suspicious() {
             if window.mean - 2.5 * window.error <= CERTAIN * self.estimate.baseline()
                 && window.count < ENOUGH_OPEN
             {
                 return Next::Wait;
             }
-            // What was learned in a short life may contain a queue already.
-            self.probe_at = now + Duration::from_secs(1);
-            return self.cut(window, Before::Growing);
+            if is_queue(window, &self.estimate) {
+                // In less than a latency, answers come as unevenly as their requests did.
+                if window.age < self.estimate.baseline() {
+                    return Next::Wait;
+                }
+                return self.overloaded(window, now);
+            }
+            self.watch = Some(Watch::new(now));
+            self.make_room(window);
+            return Next::Window;
         }
         self.estimate.learn(window);
         self.reopen();
         Next::Window
+    }
+
+    /// Slow answers that no queue explains.
+    fn watching(&mut self, watch: Watch, window: &Window, now: Instant) -> Next {
+        self.make_room(window);
+        let (seen, watch) = watch.look(window, &self.estimate, now);
+        self.watch = watch;
+        match seen {
+            Seen::Little => Next::Wait,
+            Seen::Enough => Next::Window,
+            Seen::Queue => self.overloaded(window, now),
+            Seen::Normal => {
+                self.estimate.learn(window);
+                self.reopen();
+                Next::Window
+            }
+            Seen::Slower => {
+                self.estimate.replace(window);
+                self.reopen();
+                Next::Window
+            }
+        }
+    }
+
+    /// What takes longer is longer under way.
+    fn make_room(&mut self, window: &Window) {
+        let longer = (window.mean / self.estimate.baseline()).max(1.0);
+        self.set((self.estimate.open_limit() * longer).max(self.limit));
+    }
+
+    fn overloaded(&mut self, window: &Window, now: Instant) -> Next {
+        // What was learned in a short life may contain a queue already.
+        self.probe_at = now + Duration::from_secs(1);
+        self.watch = None;
+        self.cut(window, Before::Growing)
     }
 
     fn limited(&mut self, window: &Window, now: Instant) -> Next {
@@ -267,12 +331,12 @@ impl Control {
         self.settle(false)
     }
 
-    /// Lowers the limit to what the pool works on, by half at most.
+    /// Lowers the limit to what the pool works on, and by half at most unless a queue was seen before anything was cut.
     fn cut(&mut self, window: &Window, before: Before) -> Next {
         let busy = with_room(window.count / window.age.max(1e-3) * self.estimate.baseline());
         let used = self.used(window);
         let limit = match self.before {
-            // The latency grew until now, so this is only about to take effect.
+            Before::None if self.phase == Phase::Open => busy,
             Before::None => busy.max(0.5 * used),
             _ if busy < 0.9 * used => busy.max(FURTHER * used),
             _ => FURTHER * used,

@@ -10,7 +10,11 @@ const RISE: f64 = 30.0;
 const HOLD: f64 = 60.0;
 /// The open limit: this many times the peak, and this many on top.
 const OPEN_FACTOR: f64 = 3.0;
-const OPEN_ROOM: f64 = 32.0;
+const OPEN_ROOM: f64 = 64.0;
+/// Time constant of the level: as fast as a load may usually change.
+const LEVEL: f64 = 3.0;
+/// Above this latency over its baseline, the number under way may hold a queue.
+const CALM: f64 = 1.25;
 /// Latency over its baseline from which on a queue is suspected.
 const SUSPECT: f64 = 2.0;
 /// Above this latency over its baseline, a peak says more of the queue than of the demand.
@@ -29,6 +33,8 @@ pub(super) struct Estimate {
     seconds: f64,
     /// The highest number under way, slowly forgotten.
     peak: f64,
+    /// The number under way that requests met.
+    level: f64,
 }
 
 // === impl Estimate ===
@@ -65,6 +71,10 @@ impl Estimate {
             };
             self.peak = peak.max(self.peak * (-window.age / HOLD).exp());
         }
+        if window.mean < CALM * self.baseline() {
+            let share = (1.0 - (-window.age / LEVEL).exp()).max(window.count / self.answers);
+            self.level += (window.met - self.level) * share;
+        }
         let share = (1.0 - (-window.age / LEARN).exp()).max(window.count / self.answers);
         let fastest = if self.seconds > 1.0 {
             self.baseline() * window.age / RISE
@@ -88,6 +98,14 @@ impl Estimate {
     /// Takes the window's mean for the new normal.
     pub(super) const fn replace(&mut self, window: &Window) {
         self.mean = window.mean;
+        self.variance = window.variance;
+        self.level = window.met;
+        self.peak = self.peak.max(window.peak);
+    }
+
+    /// The number under way that requests usually met.
+    pub(super) const fn level(&self) -> f64 {
+        self.level.max(1.0)
     }
 
     /// The latency from which on a queue is suspected. At first, only what takes little time has been answered,

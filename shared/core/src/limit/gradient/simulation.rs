@@ -1,11 +1,11 @@
 //! A pool as a queueing system: a number of workers, a queue without end, arrivals at random.
 
-use super::{AdaptiveLimit, Rules};
+use super::{AdaptiveLimit, End, Rules, Sample};
 use crate::time::Instant;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::time::Duration;
 
 /// How service times are spread around their mean.
@@ -36,14 +36,25 @@ pub(super) struct Outcome {
     pub(super) latencies: Vec<f64>,
 }
 
+/// A request: when it came, what it met, and its number.
+type Job = (u64, u32, u64);
+
 pub(super) struct Simulation {
     pub(super) limit: Option<AdaptiveLimit>,
     pub(super) in_flight: u32,
+    /// One in so many requests takes so many times as long.
+    pub(super) slow: (u32, f64),
+    /// Seconds after which a client leaves. The work on its request goes on.
+    pub(super) patience: f64,
+    /// Requests whose clients have not left, in the order in which they will.
+    waiting: VecDeque<Job>,
+    ended: HashSet<u64>,
+    serial: u64,
     workers: u32,
     spread: Service,
     busy: u32,
-    queue: VecDeque<u64>,
-    running: BinaryHeap<Reverse<(u64, u64)>>,
+    queue: VecDeque<Job>,
+    running: BinaryHeap<Reverse<(u64, Job)>>,
     now: u64,
     rng: SmallRng,
 }
@@ -75,6 +86,11 @@ impl Simulation {
         Self {
             limit: limited.then(|| AdaptiveLimit::new(Rules::default(), seed, Instant::ZERO)),
             in_flight: 0,
+            slow: (1, 1.0),
+            patience: f64::INFINITY,
+            waiting: VecDeque::new(),
+            ended: HashSet::new(),
+            serial: 0,
             workers,
             spread,
             busy: 0,
@@ -103,6 +119,7 @@ impl Simulation {
                 return outcome;
             }
             self.now = next;
+            self.leave();
             let counted = next >= from;
             if next == tick {
                 tick += nanos(1.0);
@@ -110,8 +127,7 @@ impl Simulation {
                     limit.tick(Instant::from_nanos(next));
                 }
             } else if next == done {
-                let latency = self.finish(stretch.service);
-                if counted {
+                if let (Some(latency), true) = (self.finish(stretch.service), counted) {
                     outcome.done += 1;
                     outcome.latencies.push(latency);
                 }
@@ -133,39 +149,69 @@ impl Simulation {
             return false;
         }
         self.in_flight += 1;
+        self.serial += 1;
+        let job = (self.now, self.in_flight, self.serial);
+        if self.patience.is_finite() {
+            self.waiting.push_back(job);
+        }
         if self.busy < self.workers {
-            self.begin(self.now, service);
+            self.begin(job, service);
         } else {
-            self.queue.push_back(self.now);
+            self.queue.push_back(job);
         }
         true
     }
 
-    fn begin(&mut self, arrived: u64, service: f64) {
+    fn begin(&mut self, arrived: Job, service: f64) {
         self.busy += 1;
-        let time = self.draw(service);
+        let mut time = self.draw(service);
+        if self.rng.random_range(0..self.slow.0) == 0 {
+            time *= self.slow.1;
+        }
         self.running
             .push(Reverse((self.now + nanos(time), arrived)));
     }
 
-    fn finish(&mut self, service: f64) -> f64 {
-        let Some(Reverse((_, arrived))) = self.running.pop() else {
-            return 0.0;
-        };
+    /// The latency of the request that is ready, unless its client has left.
+    fn finish(&mut self, service: f64) -> Option<f64> {
+        let Reverse((_, job)) = self.running.pop()?;
         self.busy -= 1;
+        if let Some(next) = self.queue.pop_front() {
+            self.begin(next, service);
+        }
+        let has_left = (self.now - job.0) as f64 * 1e-9 > self.patience;
+        if has_left {
+            return None;
+        }
+        self.ended.insert(job.2);
+        Some(self.end(job, End::Answered))
+    }
+
+    /// Clients whose patience is over.
+    fn leave(&mut self) {
+        while let Some(job) = self.waiting.front().copied() {
+            if (self.now - job.0) as f64 * 1e-9 <= self.patience {
+                return;
+            }
+            self.waiting.pop_front();
+            if !self.ended.remove(&job.2) {
+                self.end(job, End::Left);
+            }
+        }
+    }
+
+    fn end(&mut self, (arrived, met, _): Job, end: End) -> f64 {
         let latency = self.now - arrived;
         if let Some(limit) = &self.limit {
-            limit.on_sample(
-                Duration::from_nanos(latency),
-                self.in_flight,
-                false,
-                Instant::from_nanos(self.now),
-            );
+            let sample = Sample {
+                latency: Duration::from_nanos(latency),
+                met,
+                in_flight: self.in_flight,
+                end,
+            };
+            limit.on_sample(&sample, Instant::from_nanos(self.now));
         }
         self.in_flight -= 1;
-        if let Some(arrived) = self.queue.pop_front() {
-            self.begin(arrived, service);
-        }
         latency as f64 * 1e-9
     }
 

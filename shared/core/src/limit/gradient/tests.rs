@@ -1,5 +1,5 @@
 use super::simulation::{Outcome, Service, Simulation, Stretch};
-use super::{AdaptiveLimit, Phase, Rules};
+use super::{AdaptiveLimit, End, Phase, Rules, Sample};
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -45,6 +45,15 @@ impl Case {
     }
 }
 
+fn sample(latency: Duration, in_flight: u32, dropped: bool) -> Sample {
+    Sample {
+        latency,
+        met: in_flight,
+        in_flight,
+        end: if dropped { End::Dropped } else { End::Answered },
+    }
+}
+
 fn shed(outcome: &Outcome) -> f64 {
     outcome.shed as f64 / outcome.offered.max(1) as f64
 }
@@ -86,6 +95,24 @@ fn an_overload_leaves_goodput_and_latency_with_uneven_work() {
 fn an_overload_leaves_goodput_with_rare_slow_work() {
     for pool in [(50, 0.05), (20, 0.01), (500, 0.05)] {
         assert_overload(pool, Service::Bimodal, 0.9);
+    }
+}
+
+#[test]
+fn impatient_clients_do_not_hide_an_overload() {
+    for (workers, service, patience) in [(18, 0.1, 1.0), (50, 0.05, 0.5), (200, 0.2, 1.0)] {
+        for (usual, load) in [(0.6, 2.0), (0.6, 5.0), (0.9, 2.0), (0.9, 1.4)] {
+            for seed in 0..5 {
+                let mut case = Case::new((workers, service), Service::Constant, seed);
+                case.sim.patience = patience;
+                case.run(usual, 6.0, 0.0);
+                let over = case.run(load, 20.0, 4.0);
+                let (share, mean) = (over.goodput() / case.capacity(), over.mean() / service);
+                let what = format!("{workers} of {service} s from {usual} to {load} seed {seed}");
+                assert!(share >= 0.9, "{what}: goodput {share}");
+                assert!(mean <= 2.2, "{what}: mean latency {mean}");
+            }
+        }
     }
 }
 
@@ -148,20 +175,71 @@ fn a_pool_that_becomes_slower_is_not_locked_out() {
     }
 }
 
+/// So many workers that nothing ever waits: what is slow lies behind them.
+const UNLIMITED: u32 = 100_000;
+
+/// What is shed in the 10 s after the latency of each request, or of one in `part`, has become `factor` times as long, and in 10 s
+/// after those.
+fn shed_when_slower(
+    rps: f64,
+    usual: f64,
+    factor: f64,
+    part: u32,
+    spread: Service,
+    seed: u64,
+) -> (f64, f64) {
+    let mut sim = Simulation::new(UNLIMITED, spread, true, seed);
+    let stretch = |seconds| Stretch {
+        seconds,
+        offered_rps: rps,
+        service: usual,
+    };
+    sim.run(stretch(20.0), 0.0);
+    sim.slow = (part, factor);
+    let change = sim.run(stretch(10.0), 0.0);
+    (shed(&change), shed(&sim.run(stretch(10.0), 0.0)))
+}
+
 #[test]
-fn slowness_without_a_queue_is_the_new_normal() {
-    // So many workers that nothing ever waits: what is slow lies behind them.
-    let mut case = Case::new((100_000, 0.05), Service::Exponential, 1);
-    let load = |rps: f64| rps / 2_000_000.0;
-    case.run(load(1000.0), 20.0, 0.0);
-    case.service = 0.25;
-    let load = |rps: f64| rps / 400_000.0;
-    // Five seconds.
-    let change = case.run(load(1000.0), 1.0, 0.0);
-    assert!(shed(&change) < 0.7, "{} shed at the change", shed(&change));
-    case.run(load(1000.0), 2.0, 0.0);
-    let after = case.run(load(1000.0), 5.0, 0.0);
-    assert!(shed(&after) < 0.01, "{} shed after 15 s", shed(&after));
+fn slowness_without_a_queue_sheds_nothing() {
+    let (mut cases, mut faults) = (0, Vec::new());
+    for rps in [50.0, 300.0, 2000.0] {
+        for spread in [Service::Constant, Service::Exponential, Service::Bimodal] {
+            for factor in [2.5, 5.0] {
+                for seed in 0..10 {
+                    let (change, after) = shed_when_slower(rps, 0.02, factor, 1, spread, seed);
+                    cases += 1;
+                    if change > 0.02 || after > 0.0 {
+                        faults.push(format!(
+                            "{rps}/s {spread:?} x{factor} seed {seed}: {change} shed, then {after}"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    // By chance, what is slow and rare may look like a queue, and is cut once.
+    assert!(faults.len() <= cases / 20, "{faults:#?}");
+}
+
+/// What round robin makes of one very slow server.
+#[test]
+fn one_slow_server_of_four_sheds_nothing() {
+    let mut faults = Vec::new();
+    for rps in [50.0, 300.0, 1000.0] {
+        for factor in [10.0, 50.0] {
+            for seed in 0..10 {
+                let (change, after) =
+                    shed_when_slower(rps, 0.01, factor, 4, Service::Constant, seed);
+                if change > 0.02 || after > 0.0 {
+                    faults.push(format!(
+                        "{rps}/s x{factor} seed {seed}: {change} shed, then {after}"
+                    ));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
 }
 
 #[test]
@@ -180,7 +258,7 @@ fn time_outs_alone_bring_the_limit_down_to_its_bound() {
     let limit = AdaptiveLimit::new(rules, 1, Instant::ZERO);
     for i in 0..20_000u64 {
         let now = Instant::from_millis(i * 10);
-        limit.on_sample(Duration::from_secs(5), limit.limit(), true, now);
+        limit.on_sample(&sample(Duration::from_secs(5), limit.limit(), true), now);
     }
     assert_eq!(limit.limit(), 3);
     limit.reconfigure(Rules { min: 7, max: 100 });
@@ -191,14 +269,16 @@ fn time_outs_alone_bring_the_limit_down_to_its_bound() {
 fn silence_opens_the_limit() {
     let limit = AdaptiveLimit::new(Rules::default(), 1, Instant::ZERO);
     let mut now = Instant::ZERO;
-    for i in 0..2000u32 {
+    for i in 0..3000u32 {
         now += Duration::from_millis(2);
         let latency = if i < 1000 {
             10
         } else {
             10 + u64::from(i - 1000)
         };
-        limit.on_sample(Duration::from_millis(latency), 20 + i / 20, false, now);
+        let latency = Duration::from_millis(latency);
+        let under_way = latency.as_millis() as u32 / 2;
+        limit.on_sample(&sample(latency, under_way, false), now);
     }
     assert_eq!(limit.snapshot().phase, Phase::Limited);
     for _ in 0..3 {
@@ -221,7 +301,7 @@ fn any_samples_keep_the_limit_within_its_bounds() {
             now += Duration::from_micros(rng.random_range(0..20_000));
             let latency = Duration::from_secs_f64(rng.random::<f64>().powi(8) * 1e4);
             let dropped = rng.random_range(0..10) == 0;
-            limit.on_sample(latency, rng.random_range(0..200), dropped, now);
+            limit.on_sample(&sample(latency, rng.random_range(0..200), dropped), now);
             assert!((4..=64).contains(&limit.limit()), "{}", limit.limit());
         }
     }
@@ -237,7 +317,7 @@ fn time_per_answer() {
     let clock = std::time::Instant::now();
     for i in 0..begin {
         let latency = Duration::from_micros(900 + i % 200);
-        limit.on_sample(latency, 10, false, Instant::from_nanos(i * 10_000));
+        limit.on_sample(&sample(latency, 10, false), Instant::from_nanos(i * 10_000));
     }
     println!("{:.1} ns", start(&clock).as_secs_f64() * 1e9 / begin as f64);
 }

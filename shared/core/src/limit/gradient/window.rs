@@ -1,5 +1,6 @@
 //! The sums of a window of answers, gathered without a lock.
 
+use super::{End, Sample};
 use crate::time::Instant;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 const LEAST_WINDOW: Duration = Duration::from_millis(50);
 /// Nor with fewer answers than this, unless it lasts.
 const LEAST_COUNT: u64 = 10;
+/// No answer yet.
+const NONE: u32 = u32::MAX;
 /// A window that is judged whatever its count.
 const LONGEST_WINDOW: Duration = Duration::from_secs(5);
 
@@ -16,6 +19,9 @@ const LONGEST_WINDOW: Duration = Duration::from_secs(5);
 pub(super) struct Window {
     pub(super) count: f64,
     pub(super) dropped: f64,
+    /// Requests whose clients left, and for how long each had waited, on average.
+    pub(super) left: f64,
+    pub(super) left_after: f64,
     /// Answers to requests that saw another limit.
     pub(super) stale: f64,
     pub(super) mean: f64,
@@ -23,6 +29,11 @@ pub(super) struct Window {
     pub(super) error: f64,
     pub(super) variance: f64,
     pub(super) peak: f64,
+    /// Requests under way that a request met when it was let in, on average.
+    pub(super) met: f64,
+    /// Requests under way at the first and at the last answer.
+    pub(super) first: f64,
+    pub(super) last: f64,
     pub(super) age: f64,
 }
 
@@ -32,10 +43,16 @@ pub(super) struct Window {
 pub(super) struct Gather {
     count: AtomicU64,
     dropped: AtomicU64,
+    left: AtomicU64,
+    left_micros: AtomicU64,
     micros: AtomicU64,
     /// Of latencies in units of 8 µs, so that 10,000 answers of a minute fit.
     squares: AtomicU64,
+    met: AtomicU64,
     peak: AtomicU32,
+    /// [`NONE`] before the first answer.
+    first: AtomicU32,
+    last: AtomicU32,
     opened: AtomicU64,
     /// Answers to requests that started before this saw another limit.
     accept_from: AtomicU64,
@@ -58,29 +75,36 @@ impl Window {
 
 impl Gather {
     /// Adds an answer; true when the window may be judged.
-    pub(super) fn add(
-        &self,
-        latency: Duration,
-        in_flight: u32,
-        dropped: bool,
-        now: Instant,
-    ) -> bool {
+    pub(super) fn add(&self, sample: &Sample, now: Instant) -> bool {
         let opened = self.opened.load(Relaxed);
         if now.as_nanos() < opened {
             return false;
         }
-        self.peak.fetch_max(in_flight, Relaxed);
-        if dropped {
-            self.dropped.fetch_add(1, Relaxed);
-            return self.is_due(now);
+        self.peak.fetch_max(sample.in_flight, Relaxed);
+        self.last.store(sample.in_flight, Relaxed);
+        if self.first.load(Relaxed) == NONE {
+            self.first.store(sample.in_flight, Relaxed);
         }
-        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = u64::try_from(sample.latency.as_nanos()).unwrap_or(u64::MAX);
+        match sample.end {
+            End::Answered => {}
+            End::Dropped => {
+                self.dropped.fetch_add(1, Relaxed);
+                return self.is_due(now);
+            }
+            End::Left => {
+                self.left.fetch_add(1, Relaxed);
+                self.left_micros.fetch_add(nanos / 1000, Relaxed);
+                return self.is_due(now);
+            }
+        }
         if now.as_nanos().saturating_sub(nanos) < self.accept_from.load(Relaxed) {
             self.stale.fetch_add(1, Relaxed);
             return false;
         }
         let micros = (nanos / 1000).min(60_000_000);
         self.micros.fetch_add(micros, Relaxed);
+        self.met.fetch_add(sample.met.into(), Relaxed);
         self.squares
             .fetch_add((micros >> 3) * (micros >> 3), Relaxed);
         let count = self.count.fetch_add(1, Relaxed) + 1;
@@ -92,10 +116,9 @@ impl Gather {
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        let (age, all) = (
-            self.age(now),
-            self.count.load(Relaxed) + self.dropped.load(Relaxed),
-        );
+        let ends = [&self.count, &self.dropped, &self.left];
+        let all: u64 = ends.iter().map(|ends| ends.load(Relaxed)).sum();
+        let age = self.age(now);
         age >= LEAST_WINDOW && all >= LEAST_COUNT || age >= LONGEST_WINDOW
     }
 
@@ -105,7 +128,10 @@ impl Gather {
         let square = self.squares.load(Relaxed) as f64 * 64.0 / count.max(1.0);
         let variance = (square - mean * mean).max(0.0) * count / (count - 1.0).max(1.0);
         let age = self.age(now).as_secs_f64();
+        let left = self.left.load(Relaxed) as f64;
         Window {
+            left,
+            left_after: self.left_micros.load(Relaxed) as f64 * 1e-6 / left.max(1.0),
             count,
             dropped: self.dropped.load(Relaxed) as f64,
             stale: self.stale.load(Relaxed) as f64,
@@ -113,6 +139,12 @@ impl Gather {
             error: (variance / count.max(1.0)).sqrt() * 1e-6,
             variance: variance * 1e-12,
             peak: f64::from(self.peak.load(Relaxed)),
+            met: self.met.load(Relaxed) as f64 / count.max(1.0),
+            first: match self.first.load(Relaxed) {
+                NONE => 0.0,
+                first => f64::from(first),
+            },
+            last: f64::from(self.last.load(Relaxed)),
             age,
         }
     }
@@ -121,10 +153,12 @@ impl Gather {
     pub(super) fn restart(&self, opened: Instant) {
         self.opened.store(opened.as_nanos(), Relaxed);
         let sums = [&self.count, &self.dropped, &self.micros, &self.squares];
-        for sum in sums.into_iter().chain([&self.stale]) {
+        let others = [&self.stale, &self.met, &self.left, &self.left_micros];
+        for sum in sums.into_iter().chain(others) {
             sum.store(0, Relaxed);
         }
         self.peak.store(0, Relaxed);
+        self.first.store(NONE, Relaxed);
     }
 
     /// Leaves out answers to requests that started before.

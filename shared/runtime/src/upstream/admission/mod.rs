@@ -31,7 +31,7 @@ pub(crate) use waiting::Need;
 use super::Endpoint;
 use lb_core::balance::InFlight;
 use lb_core::breaker::{Breaker, Permit};
-use lb_core::limit::gradient::{AdaptiveLimit, Rules};
+use lb_core::limit::gradient::{AdaptiveLimit, End, Rules, Sample};
 use lb_core::limit::shed::{self, Priority};
 use lb_core::time::Instant;
 use std::sync::Arc;
@@ -75,6 +75,8 @@ pub struct Admission {
 #[must_use = "the place is free again when this is dropped"]
 pub(crate) struct Entry {
     permit: Option<Permit>,
+    /// Requests under way when it was let in.
+    met: u32,
     admission: Arc<Admission>,
 }
 
@@ -228,6 +230,7 @@ impl Admission {
         let permit = shed::admit(&self.count, limit, priority).ok()?;
         Some(Entry {
             permit: Some(permit),
+            met: self.in_flight(),
             admission: Arc::clone(self),
         })
     }
@@ -245,19 +248,29 @@ impl Admission {
 impl Entry {
     /// The response's head has come, `latency` after the request was complete.
     pub(crate) fn answered(&self, latency: Duration, now: Instant) {
-        self.sample(latency, false, now);
+        self.sample(latency, End::Answered, now);
     }
 
     /// The request ran into a time-out, or the endpoint refused it for overload.
     pub(crate) fn dropped(&self, now: Instant) {
-        self.sample(Duration::ZERO, true, now);
+        self.sample(Duration::ZERO, End::Dropped, now);
     }
 
-    fn sample(&self, latency: Duration, dropped: bool, now: Instant) {
+    /// The client left, `waited` after the request was sent.
+    pub(crate) fn left(&self, waited: Duration, now: Instant) {
+        self.sample(waited, End::Left, now);
+    }
+
+    fn sample(&self, latency: Duration, end: End, now: Instant) {
         let admission = &self.admission;
         if admission.is_adaptive.load(Relaxed) {
-            let in_flight = admission.in_flight();
-            admission.limit.on_sample(latency, in_flight, dropped, now);
+            let sample = Sample {
+                latency,
+                met: self.met,
+                in_flight: admission.in_flight(),
+                end,
+            };
+            admission.limit.on_sample(&sample, now);
         }
     }
 }
