@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::contender::Contender;
+use crate::control::Control;
 use crate::measures::{Bound, Check, Measures};
 use crate::scenario::Scenario;
 use crate::stats::Recovery;
@@ -20,6 +21,10 @@ pub struct Row {
     pub measures: Option<Measures>,
     /// Why nothing did.
     pub error: Option<String>,
+    /// Keys of the mechanisms that were off.
+    pub off: Vec<&'static str>,
+    /// Why there is no control, where there is none.
+    pub no_control: Option<&'static str>,
     /// Whether every target was met.
     pub is_met: bool,
 }
@@ -33,12 +38,28 @@ impl Row {
             Ok(measures) => (Some(measures), None),
             Err(error) => (None, Some(format!("{error:#}"))),
         };
+        let subject = contender.in_scenario(scenario);
         Self {
             scenario,
             contender,
+            off: subject.map_or_else(|_| Vec::new(), |subject| subject.off.keys()),
+            no_control: None,
             is_met: measures.as_ref().is_some_and(Measures::is_met),
             measures,
             error,
+        }
+    }
+
+    /// The row of a control that does not exist.
+    pub fn without_control(scenario: Scenario, why: &'static str) -> Self {
+        Self {
+            scenario,
+            contender: Contender::Control,
+            measures: None,
+            error: None,
+            off: Vec::new(),
+            no_control: Some(why),
+            is_met: false,
         }
     }
 }
@@ -48,7 +69,7 @@ pub fn progress(row: &Row) -> String {
     let who = format!("{:<18} {:<8}", row.scenario.name(), row.contender.name());
     match (&row.error, &row.measures) {
         (Some(error), _) => format!("{who} could not be played: {error}"),
-        (None, None) => who,
+        (None, None) => format!("{who} {}", verdict(row)),
         (None, Some(measures)) => {
             let notes = measures.notes.iter();
             let notes: String = notes.map(|(k, v)| format!(", {k} {}", short(*v))).collect();
@@ -64,11 +85,12 @@ pub fn progress(row: &Row) -> String {
     }
 }
 
-/// One row a scenario: its target, and for each contender the numbers that decide, ✓ or ✗.
+/// One row a scenario: its target, and for each contender the numbers that decide, ✓ or ✗. The control's cell says what was
+/// off, and when it met the target all the same.
 pub fn side_by_side(rows: &[Row], contenders: &[Contender]) -> String {
     let mut text = String::from("| scenario | target |");
     for contender in contenders {
-        let _ = write!(text, " {} |", contender.name());
+        let _ = write!(text, " {} |", contender.title());
     }
     text.push_str("\n|---|---|");
     text.push_str(&"---|".repeat(contenders.len()));
@@ -77,7 +99,7 @@ pub fn side_by_side(rows: &[Row], contenders: &[Contender]) -> String {
         if !rows.iter().any(|row| row.scenario == scenario) {
             continue;
         }
-        let _ = write!(text, "| {} | {} |", scenario.name(), scenario.target());
+        let _ = write!(text, "| `{}` | {} |", scenario.name(), scenario.target());
         for contender in contenders {
             let is_it = |row: &&Row| row.scenario == scenario && row.contender == *contender;
             let cell = rows.iter().find(is_it).map_or_else(|| "–".into(), verdict);
@@ -125,12 +147,30 @@ pub fn details(rows: &[Row]) -> String {
 
 /// Writing to a string cannot fail, hence the ignored results in this file.
 fn verdict(row: &Row) -> String {
+    if let Some(why) = row.no_control {
+        return format!("cannot be switched off: {why}");
+    }
     let Some(measures) = &row.measures else {
         return "could not be played".to_owned();
     };
     let sign = if row.is_met { "✓" } else { "✗" };
     let checks: Vec<String> = measures.checks.iter().map(judged).collect();
-    format!("{sign} {}", checks.join(", "))
+    format!("{sign} {}{}", checks.join(", "), without(row))
+}
+
+/// What was off, for a control. One that meets the target shows that the row proves nothing of what was off.
+fn without(row: &Row) -> String {
+    let control = row.scenario.control();
+    match (row.contender, control) {
+        (Contender::Control, Control::Without(off)) if row.is_met => {
+            format!(
+                "; control also meets it (without {}): this row proves nothing",
+                off.words()
+            )
+        }
+        (Contender::Control, Control::Without(off)) => format!("; without {}", off.words()),
+        _ => String::new(),
+    }
 }
 
 fn judged(check: &Check) -> String {
@@ -180,11 +220,24 @@ mod tests {
         let rows = [row(Contender::Strata, 0.0), row(Contender::Envoy, 3.0)];
         let table = side_by_side(&rows, &Contender::ALL);
         let last = table.lines().last().unwrap();
-        assert!(last.starts_with("| server-killed |"), "{last}");
+        assert!(last.starts_with("| `server-killed` |"), "{last}");
         assert!(last.contains("| ✓ failed GETs 0 |"), "{last}");
         assert!(last.contains("| ✗ failed GETs 3 (> 0) |"), "{last}");
         assert!(last.ends_with("| – |"), "not played with HAProxy: {last}");
         assert_eq!(table.lines().count(), 3);
+    }
+
+    #[test]
+    fn a_control_says_what_was_off_and_when_that_made_no_difference() {
+        let shown = |row: Row| side_by_side(&[row], &[Contender::Control]);
+        let missed = shown(row(Contender::Control, 7.0));
+        let words = "✗ failed GETs 7 (> 0); without retries, ejection by traffic |";
+        assert!(missed.contains(words), "{missed}");
+        let met = shown(row(Contender::Control, 0.0));
+        assert!(met.contains("control also meets it"), "{met}");
+        let none = Row::without_control(Scenario::StaleConnections, "built in");
+        let none = shown(none);
+        assert!(none.contains("cannot be switched off: built in"), "{none}");
     }
 
     #[test]
