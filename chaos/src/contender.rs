@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use strata_tests::process::Launch;
 
-use crate::control::{Control, Off};
+use crate::control::Off;
 use crate::scenario::Scenario;
 
 /// One side of the comparison.
@@ -79,21 +79,16 @@ impl Contender {
         }
     }
 
-    /// It, as it is tried in a scenario; or why it can't be: [`Control::Impossible`].
-    ///
-    /// # Errors
-    ///
-    /// When it is a control, and there is none for the scenario.
-    pub fn in_scenario(self, scenario: Scenario) -> std::result::Result<Subject, &'static str> {
-        let off = match (self, scenario.control()) {
-            (Self::Control, Control::Without(off)) => off,
-            (Self::Control, Control::Impossible(why)) => return Err(why),
+    /// It, as it is tried in a scenario.
+    pub fn in_scenario(self, scenario: Scenario) -> Subject {
+        let off = match self {
+            Self::Control => scenario.control(),
             _ => Off::default(),
         };
-        Ok(Subject {
+        Subject {
             contender: self,
             off,
-        })
+        }
     }
 
     /// Name of the configuration template of a tier.

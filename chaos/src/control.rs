@@ -10,10 +10,10 @@
 //! **Rejected.** One control with everything off: it would miss most targets, and nobody would know by what. Builds without a
 //! mechanism: operators don't run these.
 //!
-//! **Limits.** Only what the configuration can switch off is switched off. Where that is nothing, the table says so.
+//! **Limits.** Only what the configuration can switch off is switched off. Checks of servers, deadlines,
+//! learned idle limits, and the server that is never ejected stay.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Serialize, Serializer};
 
@@ -30,9 +30,9 @@ pub enum Mechanism {
     FinalStatuses,
     /// Ejection of servers and replicas by their traffic, and traffic as evidence against regions.
     Ejection,
-    /// The largest share of a pool that may be ejected.
-    EjectionCap,
-    /// The choice of a server by load and latency, and the weight that slow ones lose.
+    /// Active checks of regional replicas by the global tier.
+    RegionChecks,
+    /// The choice of a server by load, latency and failures, and the weight that slow ones lose.
     LatencyChoice,
     /// The limit that is found from latency.
     AdaptiveLimit,
@@ -52,15 +52,6 @@ pub enum Mechanism {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Off(pub &'static [Mechanism]);
 
-/// The negative control of a scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
-    /// The same with these off.
-    Without(Off),
-    /// There is none, because no configuration takes the protection away; says what it is.
-    Impossible(&'static str),
-}
-
 // === impl Mechanism ===
 
 impl Mechanism {
@@ -70,7 +61,7 @@ impl Mechanism {
         Self::RetryBudget,
         Self::FinalStatuses,
         Self::Ejection,
-        Self::EjectionCap,
+        Self::RegionChecks,
         Self::LatencyChoice,
         Self::AdaptiveLimit,
         Self::Capacity,
@@ -87,7 +78,7 @@ impl Mechanism {
             Self::RetryBudget => "retry_budget",
             Self::FinalStatuses => "final_statuses",
             Self::Ejection => "ejection",
-            Self::EjectionCap => "ejection_cap",
+            Self::RegionChecks => "region_checks",
             Self::LatencyChoice => "latency_choice",
             Self::AdaptiveLimit => "adaptive_limit",
             Self::Capacity => "capacity",
@@ -105,8 +96,8 @@ impl Mechanism {
             Self::RetryBudget => "retry budget",
             Self::FinalStatuses => "500 being final",
             Self::Ejection => "ejection by traffic",
-            Self::EjectionCap => "ejection cap",
-            Self::LatencyChoice => "choice by latency",
+            Self::RegionChecks => "checks of replicas",
+            Self::LatencyChoice => "choice by load and latency",
             Self::AdaptiveLimit => "adaptive limit",
             Self::Capacity => "known capacity",
             Self::SlowStart => "slow start",
@@ -141,32 +132,23 @@ impl Serialize for Off {
     }
 }
 
-// === impl Control ===
-
-impl fmt::Display for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Without(off) => write!(f, "without {}", off.words()),
-            Self::Impossible(why) => write!(f, "cannot be switched off: {why}"),
-        }
-    }
-}
-
 // === impl Scenario ===
 
 impl Scenario {
-    /// Its negative control. Active checks stay on everywhere: they are what everybody has.
-    pub fn control(self) -> Control {
+    /// What is off in its negative control. Active checks of servers stay on everywhere: they are what everybody has.
+    pub fn control(self) -> Off {
         use Mechanism as M;
         let off: &'static [M] = match self {
-            Self::ServerKilled
-            | Self::ReplicaKilled
-            | Self::ReplicaFrozen
-            | Self::RegionKilled
-            | Self::RegionCut => &[M::Retries, M::Ejection],
+            Self::ServerKilled | Self::ReplicaKilled | Self::ReplicaFrozen | Self::RegionKilled => {
+                &[M::Retries, M::Ejection]
+            }
+            // Active checks alone find it out in time.
+            Self::RegionCut => &[M::Retries, M::Ejection, M::RegionChecks],
             Self::ServerSlow => &[M::LatencyChoice],
-            Self::ServerFailing | Self::ServerTruncating => &[M::Ejection],
-            Self::All500 => &[M::FinalStatuses, M::RetryBudget, M::EjectionCap],
+            // `p2c` alone shuns a server that fails.
+            Self::ServerFailing | Self::ServerTruncating => &[M::Ejection, M::LatencyChoice],
+            // Amplification only: that a pool keeps a server whatever its cap is can't be switched off.
+            Self::All500 => &[M::FinalStatuses, M::RetryBudget],
             Self::All503 | Self::OutageStorm => &[M::RetryBudget],
             Self::Overload2x | Self::Overload5x => &[M::AdaptiveLimit],
             Self::RegionLossAt80 => &[M::Capacity, M::AdaptiveLimit],
@@ -174,11 +156,10 @@ impl Scenario {
             Self::FlappingChecks | Self::ChecksFail => &[M::PanicThreshold],
             Self::RegionSlow => &[M::LatencyShift],
             Self::SlowClients => &[M::ClientLimits],
-            Self::StaleConnections => {
-                return Control::Impossible("idle connections are always looked at before use");
-            }
+            // What servers' idle limits are is always learned; a POST that met a close is sent again by a retry.
+            Self::StaleConnections => &[M::Retries],
         };
-        Control::Without(Off(off))
+        Off(off)
     }
 }
 
@@ -192,15 +173,9 @@ mod tests {
     fn every_mechanism_is_off_somewhere_and_no_control_is_empty() {
         let mut used = BTreeSet::new();
         for scenario in Scenario::ALL {
-            match scenario.control() {
-                Control::Without(off) => {
-                    assert!(!off.0.is_empty(), "{scenario:?} would be Strata itself");
-                    used.extend(off.0);
-                }
-                Control::Impossible(why) => {
-                    assert!(!why.is_empty(), "{scenario:?} gives no reason")
-                }
-            }
+            let off = scenario.control();
+            assert!(!off.0.is_empty(), "{scenario:?} would be Strata itself");
+            used.extend(off.0);
         }
         assert_eq!(used, Mechanism::ALL.iter().collect::<BTreeSet<_>>());
     }

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::contender::Contender;
-use crate::control::Control;
 use crate::measures::{Bound, Check, Measures};
 use crate::scenario::Scenario;
 use crate::stats::Recovery;
@@ -23,8 +22,6 @@ pub struct Row {
     pub error: Option<String>,
     /// Keys of the mechanisms that were off.
     pub off: Vec<&'static str>,
-    /// Why there is no control, where there is none.
-    pub no_control: Option<&'static str>,
     /// Whether every target was met.
     pub is_met: bool,
 }
@@ -38,28 +35,13 @@ impl Row {
             Ok(measures) => (Some(measures), None),
             Err(error) => (None, Some(format!("{error:#}"))),
         };
-        let subject = contender.in_scenario(scenario);
         Self {
             scenario,
             contender,
-            off: subject.map_or_else(|_| Vec::new(), |subject| subject.off.keys()),
-            no_control: None,
+            off: contender.in_scenario(scenario).off.keys(),
             is_met: measures.as_ref().is_some_and(Measures::is_met),
             measures,
             error,
-        }
-    }
-
-    /// The row of a control that does not exist.
-    pub fn without_control(scenario: Scenario, why: &'static str) -> Self {
-        Self {
-            scenario,
-            contender: Contender::Control,
-            measures: None,
-            error: None,
-            off: Vec::new(),
-            no_control: Some(why),
-            is_met: false,
         }
     }
 }
@@ -69,7 +51,7 @@ pub fn progress(row: &Row) -> String {
     let who = format!("{:<18} {:<8}", row.scenario.name(), row.contender.name());
     match (&row.error, &row.measures) {
         (Some(error), _) => format!("{who} could not be played: {error}"),
-        (None, None) => format!("{who} {}", verdict(row)),
+        (None, None) => who,
         (None, Some(measures)) => {
             let notes = measures.notes.iter();
             let notes: String = notes.map(|(k, v)| format!(", {k} {}", short(*v))).collect();
@@ -147,9 +129,6 @@ pub fn details(rows: &[Row]) -> String {
 
 /// Writing to a string cannot fail, hence the ignored results in this file.
 fn verdict(row: &Row) -> String {
-    if let Some(why) = row.no_control {
-        return format!("cannot be switched off: {why}");
-    }
     let Some(measures) = &row.measures else {
         return "could not be played".to_owned();
     };
@@ -160,16 +139,14 @@ fn verdict(row: &Row) -> String {
 
 /// What was off, for a control. One that meets the target shows that the row proves nothing of what was off.
 fn without(row: &Row) -> String {
-    let control = row.scenario.control();
-    match (row.contender, control) {
-        (Contender::Control, Control::Without(off)) if row.is_met => {
-            format!(
-                "; control also meets it (without {}): this row proves nothing",
-                off.words()
-            )
-        }
-        (Contender::Control, Control::Without(off)) => format!("; without {}", off.words()),
-        _ => String::new(),
+    if row.contender != Contender::Control {
+        return String::new();
+    }
+    let off = row.scenario.control().words();
+    if row.is_met {
+        format!("; control also meets it: this row proves nothing; without {off}")
+    } else {
+        format!("; without {off}")
     }
 }
 
@@ -235,9 +212,6 @@ mod tests {
         assert!(missed.contains(words), "{missed}");
         let met = shown(row(Contender::Control, 0.0));
         assert!(met.contains("control also meets it"), "{met}");
-        let none = Row::without_control(Scenario::StaleConnections, "built in");
-        let none = shown(none);
-        assert!(none.contains("cannot be switched off: built in"), "{none}");
     }
 
     #[test]
