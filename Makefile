@@ -40,7 +40,7 @@ bench: ## Measure against HAProxy, nginx and Envoy (15 to 30 minutes; ARGS=--qui
 	$(CARGO) run --locked --release -p strata-bench -- all $(ARGS)
 
 .PHONY: chaos
-chaos: ## Play failures on two tiers of Strata, Envoy and HAProxy (half an hour; ARGS=--quick: 13 minutes)
+chaos: ## Play failures on two tiers of Strata, Envoy and HAProxy (40 minutes; ARGS=--quick: 18 minutes)
 	bench/install-peers.sh
 	$(CARGO) build --locked --release -p global-lb -p regional-lb
 	$(CARGO) build --locked -p strata-chaos

@@ -20,8 +20,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Compare all contenders, one tier and two tiers of each
     All {
-        /// Contenders to compare
-        #[arg(long, value_enum, value_delimiter = ',', default_values_t = Contender::ALL)]
+        /// Contenders to compare; strata-off is Strata without its protections
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = Contender::USUAL)]
         contenders: Vec<Contender>,
         /// Chain lengths to compare
         #[arg(long, value_delimiter = ',', default_values_t = [1, 2], value_parser = one_or_two())]

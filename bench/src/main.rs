@@ -80,19 +80,26 @@ fn run(verb: &Verb) -> anyhow::Result<()> {
 }
 
 fn all(contenders: &[Contender], tiers: &[usize], common: &Common) -> anyhow::Result<()> {
+    let mut versus = vec![
+        Versus {
+            label: "HAProxy",
+            is_reference: |row| row.contender == Contender::Haproxy,
+        },
+        Versus {
+            label: "Envoy",
+            is_reference: |row| row.contender == Contender::Envoy,
+        },
+        Versus {
+            label: "strata-off",
+            is_reference: |row| row.contender == Contender::StrataOff,
+        },
+    ];
+    let rows = rows(contenders, tiers);
+    versus.retain(|versus| rows.iter().any(versus.is_reference));
     let session = Session {
         common,
-        rows: rows(contenders, tiers),
-        versus: &[
-            Versus {
-                label: "HAProxy",
-                is_reference: |row| row.contender == Contender::Haproxy,
-            },
-            Versus {
-                label: "Envoy",
-                is_reference: |row| row.contender == Contender::Envoy,
-            },
-        ],
+        rows,
+        versus: &versus,
         cpus: ("1".to_owned(), "0".to_owned()),
         file: "latest.json",
         with_choice: true,

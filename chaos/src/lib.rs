@@ -8,12 +8,15 @@
 //! contender judges itself. [`trial::Trial`] holds load and marks, [`measures::Measures`] what came of it and how it
 //! compares with the target, [`table`] prints it.
 //!
+//! Whether a target is met by what is meant to meet it, and not by chance, is shown by playing it without: [`control`].
+//!
 //! **Rejected.** Containers and network namespaces: the scenarios need nothing that loopback and signals can't do.
 //!
 //! **Limits.** One machine: the load generator shares its cores with the proxies, so rates are modest and servers take a
 //! realistic time to answer; whoever reads p99 ratios looks at the generator's lag too.
 
 pub mod contender;
+pub mod control;
 pub mod measures;
 pub mod plan;
 pub mod scenario;

@@ -13,7 +13,7 @@ use strata_chaos::table::{self, Row};
 use strata_chaos::trial::Bed;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The same failures for Strata, Envoy and HAProxy, two tiers of each, side by side.
+/// The same failures for Strata, Strata without what protects it (control), Envoy and HAProxy, side by side.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Args {
@@ -29,6 +29,9 @@ struct Args {
     /// Also write all numbers to this file
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Also write the table of contenders side by side to this file, as Markdown
+    #[arg(long)]
+    markdown: Option<PathBuf>,
     /// Directory with global-lb and regional-lb [default: target/release, else target/debug]
     #[arg(long)]
     bin_dir: Option<PathBuf>,
@@ -58,6 +61,7 @@ fn main() -> Result<ExitCode> {
     if args.list {
         for scenario in Scenario::ALL {
             println!("{:<18} {}", scenario.name(), scenario.target());
+            println!("{:<18} control: without {}", "", scenario.control().words());
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -91,17 +95,10 @@ async fn play(args: &Args) -> Result<ExitCode> {
     let mut rows = Vec::new();
     for scenario in wanted {
         for contender in &args.contenders {
-            let bed = Bed {
-                places: places.clone(),
-                contender: *contender,
-                is_quick: args.quick,
-            };
-            let row = Row::new(scenario, *contender, scenario.play(&bed).await);
+            let row = one(scenario, *contender, &places, args.quick).await;
             eprintln!("{}", table::progress(&row));
             rows.push(row);
-            if let Some(file) = &args.json {
-                write(file, &rows, args.quick)?;
-            }
+            write(args, &rows)?;
         }
     }
     println!("{}", table::side_by_side(&rows, &args.contenders));
@@ -115,10 +112,31 @@ async fn play(args: &Args) -> Result<ExitCode> {
     )))
 }
 
+async fn one(scenario: Scenario, contender: Contender, places: &Places, is_quick: bool) -> Row {
+    let bed = Bed {
+        places: places.clone(),
+        subject: contender.in_scenario(scenario),
+        is_quick,
+    };
+    Row::new(scenario, contender, scenario.play(&bed).await)
+}
+
 /// After each row, so that a run that is ended early leaves what it found.
-fn write(file: &Path, rows: &[Row], is_quick: bool) -> Result<()> {
-    let text = serde_json::to_string_pretty(&Record { is_quick, rows })?;
-    std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))
+fn write(args: &Args, rows: &[Row]) -> Result<()> {
+    let write = |file: &Path, text: String| {
+        std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))
+    };
+    if let Some(file) = &args.json {
+        let is_quick = args.quick;
+        write(
+            file,
+            serde_json::to_string_pretty(&Record { is_quick, rows })?,
+        )?;
+    }
+    if let Some(file) = &args.markdown {
+        write(file, table::side_by_side(rows, &args.contenders))?;
+    }
+    Ok(())
 }
 
 fn places(args: &Args) -> Result<Places> {

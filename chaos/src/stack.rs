@@ -10,7 +10,7 @@ use strata_tests::process::Process;
 use strata_tests::server::{Behaviour, Ledger, Server};
 use tempfile::TempDir;
 
-use crate::contender::{Contender, Places, Tier};
+use crate::contender::{Places, Subject, Tier};
 use crate::plan::Plan;
 use crate::template::{Region as RegionText, Settings, Upstream, fill};
 
@@ -52,7 +52,7 @@ pub struct Stack {
 
 /// What the start of one process needs.
 struct Starter<'a> {
-    contender: Contender,
+    subject: Subject,
     plan: &'a Plan,
     places: &'a Places,
     dir: TempDir,
@@ -66,9 +66,9 @@ impl Stack {
     /// # Errors
     ///
     /// When a program is missing or does not serve in time; the message holds its output.
-    pub async fn start(contender: Contender, plan: &Plan, places: &Places) -> Result<Self> {
+    pub async fn start(subject: Subject, plan: &Plan, places: &Places) -> Result<Self> {
         let starter = Starter {
-            contender,
+            subject,
             plan,
             places,
             dir: tempfile::Builder::new().prefix("strata-chaos-").tempdir()?,
@@ -212,6 +212,7 @@ impl Starter<'_> {
             adaptive: self.plan.adaptive,
             quiet_in_flight: self.plan.quiet_in_flight(),
             capacity: self.plan.capacity(),
+            off: self.subject.off,
         };
         Ok((settings, addresses))
     }
@@ -222,13 +223,14 @@ impl Starter<'_> {
         settings: Settings,
         [address, admin]: [SocketAddr; 2],
     ) -> Result<Proxy> {
-        let template = self.contender.template(tier);
+        let template = self.subject.contender.template(tier);
         let name = settings.name.clone();
         let suffix = template.trim_end_matches(".tmpl");
         let config = self.dir.path().join(format!("{name}-{suffix}"));
         fill(&self.places.templates.join(&template), &settings, &config)?;
         let log = self.dir.path().join(format!("{name}.log"));
-        let launch = self.contender.launch(tier, &name, &config, self.places)?;
+        let contender = self.subject.contender;
+        let launch = contender.launch(tier, &name, &config, self.places)?;
         Ok(Proxy {
             process: launch.start_logging_to(&log)?,
             name,

@@ -20,6 +20,8 @@ pub struct Row {
     pub measures: Option<Measures>,
     /// Why nothing did.
     pub error: Option<String>,
+    /// Keys of the mechanisms that were off.
+    pub off: Vec<&'static str>,
     /// Whether every target was met.
     pub is_met: bool,
 }
@@ -36,6 +38,7 @@ impl Row {
         Self {
             scenario,
             contender,
+            off: contender.in_scenario(scenario).off.keys(),
             is_met: measures.as_ref().is_some_and(Measures::is_met),
             measures,
             error,
@@ -64,11 +67,12 @@ pub fn progress(row: &Row) -> String {
     }
 }
 
-/// One row a scenario: its target, and for each contender the numbers that decide, ✓ or ✗.
+/// One row a scenario: its target, and for each contender the numbers that decide, ✓ or ✗. The control's cell says what was
+/// off, and when it met the target all the same.
 pub fn side_by_side(rows: &[Row], contenders: &[Contender]) -> String {
     let mut text = String::from("| scenario | target |");
     for contender in contenders {
-        let _ = write!(text, " {} |", contender.name());
+        let _ = write!(text, " {} |", contender.title());
     }
     text.push_str("\n|---|---|");
     text.push_str(&"---|".repeat(contenders.len()));
@@ -77,7 +81,7 @@ pub fn side_by_side(rows: &[Row], contenders: &[Contender]) -> String {
         if !rows.iter().any(|row| row.scenario == scenario) {
             continue;
         }
-        let _ = write!(text, "| {} | {} |", scenario.name(), scenario.target());
+        let _ = write!(text, "| `{}` | {} |", scenario.name(), scenario.target());
         for contender in contenders {
             let is_it = |row: &&Row| row.scenario == scenario && row.contender == *contender;
             let cell = rows.iter().find(is_it).map_or_else(|| "–".into(), verdict);
@@ -130,7 +134,20 @@ fn verdict(row: &Row) -> String {
     };
     let sign = if row.is_met { "✓" } else { "✗" };
     let checks: Vec<String> = measures.checks.iter().map(judged).collect();
-    format!("{sign} {}", checks.join(", "))
+    format!("{sign} {}{}", checks.join(", "), without(row))
+}
+
+/// What was off, for a control. One that meets the target shows that the row proves nothing of what was off.
+fn without(row: &Row) -> String {
+    if row.contender != Contender::Control {
+        return String::new();
+    }
+    let off = row.scenario.control().words();
+    if row.is_met {
+        format!("; control also meets it: this row proves nothing; without {off}")
+    } else {
+        format!("; without {off}")
+    }
 }
 
 fn judged(check: &Check) -> String {
@@ -180,11 +197,21 @@ mod tests {
         let rows = [row(Contender::Strata, 0.0), row(Contender::Envoy, 3.0)];
         let table = side_by_side(&rows, &Contender::ALL);
         let last = table.lines().last().unwrap();
-        assert!(last.starts_with("| server-killed |"), "{last}");
+        assert!(last.starts_with("| `server-killed` |"), "{last}");
         assert!(last.contains("| ✓ failed GETs 0 |"), "{last}");
         assert!(last.contains("| ✗ failed GETs 3 (> 0) |"), "{last}");
         assert!(last.ends_with("| – |"), "not played with HAProxy: {last}");
         assert_eq!(table.lines().count(), 3);
+    }
+
+    #[test]
+    fn a_control_says_what_was_off_and_when_that_made_no_difference() {
+        let shown = |row: Row| side_by_side(&[row], &[Contender::Control]);
+        let missed = shown(row(Contender::Control, 7.0));
+        let words = "✗ failed GETs 7 (> 0); without retries, ejection by traffic |";
+        assert!(missed.contains(words), "{missed}");
+        let met = shown(row(Contender::Control, 0.0));
+        assert!(met.contains("control also meets it"), "{met}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
+use crate::control::Off;
 use crate::plan::Order;
 
 /// An address in the forms that configurations want.
@@ -77,6 +78,8 @@ pub struct Settings {
     pub quiet_in_flight: u64,
     /// Known capacity.
     pub capacity: Option<Capacity>,
+    /// Mechanisms that are off; `off.KEY` is true or false.
+    pub off: Off,
 }
 
 // === impl Address ===
@@ -117,53 +120,92 @@ pub fn fill(template: &Path, settings: &Settings, output: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::contender::{Contender, Tier};
+    use crate::control::Mechanism;
+    use crate::scenario::Scenario;
 
-    #[test]
-    fn every_template_can_be_filled_in_each_form() {
+    fn settings() -> Settings {
         let at: Address = SocketAddr::from(([127, 0, 0, 1], 9001)).into();
         let upstream = Upstream {
             name: "r1-a".to_owned(),
             at: at.clone(),
             admin: at.clone(),
         };
-        let capacity = Capacity {
-            region_rps: 80,
-            server_in_flight: 2,
-            replica_in_flight: 4,
-        };
+        Settings {
+            name: "one".to_owned(),
+            region: "r1".to_owned(),
+            listen: at.clone(),
+            admin: at,
+            order: Order::Priority,
+            regions: vec![Region {
+                name: "r1".to_owned(),
+                priority: 0,
+                replicas: vec![upstream.clone()],
+            }],
+            servers: vec![upstream],
+            slow_start_s: 0,
+            adaptive: false,
+            quiet_in_flight: 6,
+            capacity: None,
+            off: Off::default(),
+        }
+    }
+
+    fn full() -> Settings {
+        Settings {
+            order: Order::Even,
+            slow_start_s: 10,
+            adaptive: true,
+            capacity: Some(Capacity {
+                region_rps: 80,
+                server_in_flight: 2,
+                replica_in_flight: 4,
+            }),
+            ..settings()
+        }
+    }
+
+    /// The configuration of a tier as it would be started.
+    fn filled(contender: Contender, tier: Tier, settings: &Settings) -> String {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("filled");
         let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+        fill(&peers.join(contender.template(tier)), settings, &output).unwrap();
+        std::fs::read_to_string(&output).unwrap()
+    }
+
+    #[test]
+    fn every_template_can_be_filled_in_each_form() {
         for (contender, tier) in Contender::ALL
             .into_iter()
             .flat_map(|c| [(c, Tier::Global), (c, Tier::Regional)])
         {
-            for (order, slow_start_s, adaptive, capacity) in [
-                (Order::Priority, 0, false, None),
-                (Order::Even, 10, true, Some(capacity.clone())),
-            ] {
-                let settings = Settings {
-                    name: "one".to_owned(),
-                    region: "r1".to_owned(),
-                    listen: at.clone(),
-                    admin: at.clone(),
-                    order,
-                    regions: vec![Region {
-                        name: "r1".to_owned(),
-                        priority: 0,
-                        replicas: vec![upstream.clone()],
-                    }],
-                    servers: vec![upstream.clone()],
-                    slow_start_s,
-                    adaptive,
-                    quiet_in_flight: 6,
-                    capacity,
-                };
-                fill(&peers.join(contender.template(tier)), &settings, &output).unwrap();
-                let text = std::fs::read_to_string(&output).unwrap();
+            for settings in [settings(), full()] {
+                let text = filled(contender, tier, &settings);
                 assert!(
                     text.contains("9001"),
                     "{contender:?} {tier:?} lost an address"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn each_mechanism_that_a_control_names_changes_what_is_started() {
+        let texts = |off: Vec<Mechanism>| {
+            let settings = Settings {
+                off: Off(off.leak()),
+                ..full()
+            };
+            [Tier::Global, Tier::Regional].map(|tier| filled(Contender::Control, tier, &settings))
+        };
+        for scenario in Scenario::ALL {
+            let Off(all) = scenario.control();
+            for one in all {
+                let others = all.iter().copied().filter(|m| m != one).collect();
+                assert_ne!(
+                    texts(all.to_vec()),
+                    texts(others),
+                    "{scenario:?}: {one:?} is named and not switched off"
                 );
             }
         }

@@ -8,7 +8,7 @@ use strata_tests::load::{Load, Outcome, Report, Running};
 use strata_tests::reconcile::reconcile;
 use tokio::time::{Instant, sleep};
 
-use crate::contender::{Contender, Places};
+use crate::contender::{Places, Subject};
 use crate::measures::Measures;
 use crate::plan::Plan;
 use crate::stack::Stack;
@@ -32,7 +32,7 @@ pub struct Bed {
     /// Where programs and templates are.
     pub places: Places,
     /// Who is tried.
-    pub contender: Contender,
+    pub subject: Subject,
     /// Short measuring spans.
     pub is_quick: bool,
 }
@@ -73,7 +73,7 @@ impl Bed {
     ///
     /// When the stack does not start.
     pub async fn begin(&self, plan: &Plan, load: impl FnOnce(&Stack) -> Load) -> Result<Trial> {
-        let stack = Stack::start(self.contender, plan, &self.places).await?;
+        let stack = Stack::start(self.subject, plan, &self.places).await?;
         let running = load(&stack).start()?;
         let trial = Trial {
             stack,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// One side of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Contender {
     /// No proxy: the generator asks a test server.
     Direct,
@@ -21,6 +21,8 @@ pub(crate) enum Contender {
     Envoy,
     /// Ours: `regional-lb` alone, or behind `global-lb`.
     Strata,
+    /// Ours with the protections off that the configuration can switch off, to see what they cost.
+    StrataOff,
 }
 
 /// How our programs spread connections over threads.
@@ -49,8 +51,8 @@ pub(crate) struct Row {
 // === impl Contender ===
 
 impl Contender {
-    /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 5] = [
+    /// Who is compared unless the user chooses, in the order of the table.
+    pub(crate) const USUAL: [Self; 5] = [
         Self::Direct,
         Self::Haproxy,
         Self::Nginx,
@@ -66,6 +68,7 @@ impl Contender {
             Self::Nginx => "nginx",
             Self::Envoy => "envoy",
             Self::Strata => "strata",
+            Self::StrataOff => "strata-off",
         }
     }
 }

@@ -42,7 +42,7 @@ impl Program {
             Contender::Haproxy => (Self::Haproxy, Self::Haproxy),
             Contender::Nginx => (Self::Nginx, Self::Nginx),
             Contender::Envoy => (Self::Envoy, Self::Envoy),
-            Contender::Strata => (Self::Regional, Self::Global),
+            Contender::Strata | Contender::StrataOff => (Self::Regional, Self::Global),
         };
         if row.tiers < 2 {
             vec![inner]

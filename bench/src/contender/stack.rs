@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::Row;
 use super::program::{Places, Program};
 use super::template::{Settings, Upstream, fill};
+use super::{Contender, Row};
 use crate::clock;
 use crate::interrupt::Interrupt;
 use crate::load::Target;
@@ -204,6 +204,7 @@ impl Tier<'_> {
             directory: directory.display().to_string(),
             superuser: rustix::process::geteuid().is_root(),
             bare: bed.bare,
+            is_protected: row.contender != Contender::StrataOff,
         };
         let template = bed.templates.join(program.template());
         let config = directory.join(program.template().trim_end_matches(".tmpl"));

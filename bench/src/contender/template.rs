@@ -51,6 +51,8 @@ pub(super) struct Settings<'a> {
     pub(super) superuser: bool,
     /// Leave out the protections and header edits, for a look at the bare proxy.
     pub(super) bare: bool,
+    /// Whether ours has the protections that its configuration can switch off.
+    pub(super) is_protected: bool,
 }
 
 // === impl Address ===
@@ -85,39 +87,65 @@ pub(super) fn fill(template: &Path, settings: &Settings<'_>, output: &Path) -> a
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
-    #[test]
-    fn every_template_can_be_filled_in_both_forms() {
-        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+    /// `template` as it would be started.
+    fn filled(template: &Path, bare: bool, is_protected: bool) -> String {
         let at: Address = SocketAddr::from(([127, 0, 0, 1], 9001)).into();
         let servers = [Upstream {
             name: "s1".to_owned(),
             at: at.clone(),
             admin: Some(at.clone()),
         }];
-        let output = std::env::temp_dir().join(format!("strata-bench-{}", std::process::id()));
+        let settings = Settings {
+            name: "r1-a".to_owned(),
+            listen: at.clone(),
+            admin: at,
+            servers: &servers,
+            threads: 1,
+            threading: "",
+            open_files: 1024,
+            directory: "/tmp".to_owned(),
+            superuser: false,
+            bare,
+            is_protected,
+        };
+        let thread = std::thread::current().id();
+        let name = format!("strata-bench-{}-{thread:?}", std::process::id());
+        let output = std::env::temp_dir().join(name);
+        fill(template, &settings, &output).unwrap();
+        let text = fs::read_to_string(&output).unwrap();
+        fs::remove_file(output).unwrap();
+        text
+    }
+
+    fn peers() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
+    }
+
+    #[test]
+    fn every_template_can_be_filled_in_both_forms() {
         let mut seen = 0;
-        for entry in fs::read_dir(peers).unwrap() {
+        for entry in fs::read_dir(peers()).unwrap() {
             for bare in [false, true] {
-                let settings = Settings {
-                    name: "r1-a".to_owned(),
-                    listen: at.clone(),
-                    admin: at.clone(),
-                    servers: &servers,
-                    threads: 1,
-                    threading: "",
-                    open_files: 1024,
-                    directory: "/tmp".to_owned(),
-                    superuser: false,
-                    bare,
-                };
-                fill(&entry.as_ref().unwrap().path(), &settings, &output).unwrap();
-                assert!(fs::read_to_string(&output).unwrap().contains("9001"));
+                let text = filled(&entry.as_ref().unwrap().path(), bare, true);
+                assert!(text.contains("9001"));
                 seen += 1;
             }
         }
-        fs::remove_file(output).unwrap();
         assert_eq!(seen, 10, "five templates were expected");
+    }
+
+    #[test]
+    fn only_ours_differ_without_protections() {
+        for entry in fs::read_dir(peers()).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy();
+            let is_ours = name.starts_with("strata-");
+            let differs = filled(&path, false, true) != filled(&path, false, false);
+            assert_eq!(differs, is_ours, "{}", path.display());
+        }
     }
 }

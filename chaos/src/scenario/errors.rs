@@ -41,7 +41,7 @@ pub(super) async fn all_answer(bed: &Bed, status: u16, limit: f64) -> Result<Mea
 /// is theirs.
 pub(super) async fn outage_storm(bed: &Bed) -> Result<Measures> {
     let plan = Plan::regions(Order::Priority);
-    let stack = Stack::start(bed.contender, &plan, &bed.places).await?;
+    let stack = Stack::start(bed.subject, &plan, &bed.places).await?;
     let storm = Storm {
         targets: stack.globals.iter().map(|global| global.address).collect(),
         rate: 80.0,
