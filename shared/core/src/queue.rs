@@ -11,6 +11,11 @@
 //! has to be refused anyway, and the newest has the most time left (Facebook's adaptive LIFO with CoDel's criterion).
 //! A higher priority goes before a lower one, and lower ones may fill only their share of the places.
 //!
+//! In an overload a newcomer may wait only a tenth of the longest wait: the newest go first, so who isn't served soon won't be
+//! (CoDel's rule). But never less than the time in which some places become free: a pool of four that takes 100 ms for each
+//! request has a free place every 25 ms, and would idle between them if nobody waited for that long. Critical requests, which go
+//! before all others, keep the whole wait: a limit that is being lowered lets nobody in for a moment.
+//!
 //! # Rejected
 //! Always first in, first out: in an overload everyone waits the longest wait, and is then served late.
 //!
@@ -24,6 +29,13 @@
 use crate::limit::shed::Priority;
 use crate::time::Instant;
 use std::time::Duration;
+
+/// In an overload the longest wait is divided by this …
+const HASTE: u32 = 10;
+/// … but no wait is shorter than this …
+const LEAST_WAIT: Duration = Duration::from_millis(2);
+/// … nor than the time in which so many places become free.
+const TURNS: u32 = 3;
 
 /// A waiter's number, for [`Pending::cancel`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +59,9 @@ pub struct Pending<T> {
     max_wait: Duration,
     /// Since when it has not been empty.
     busy_since: Option<Instant>,
+    /// When the last one was served, and the average time between two while somebody waits.
+    served: Option<Instant>,
+    turn: Duration,
     next: u64,
 }
 
@@ -69,6 +84,8 @@ impl<T> Pending<T> {
             max,
             max_wait,
             busy_since: None,
+            served: None,
+            turn: Duration::ZERO,
             next: 0,
         }
     }
@@ -112,7 +129,20 @@ impl<T> Pending<T> {
     /// Who goes next, now that a place is free. Those whose time is over stay for [`Self::expire`].
     pub fn pop(&mut self, now: Instant) -> Option<T> {
         let at = self.best(now)?;
+        let before = self.served.replace(now).max(self.busy_since);
+        let took = before.map_or(self.turn, |before| now.since(before));
+        self.turn = (self.turn * 7 + took) / 8;
         Some(self.take(at))
+    }
+
+    /// How long a newcomer of this priority may wait.
+    #[must_use]
+    pub fn patience(&self, priority: Priority, now: Instant) -> Duration {
+        if priority >= Priority::Critical || !self.is_overloaded(now) {
+            return self.max_wait;
+        }
+        let soon = (self.max_wait / HASTE).max(LEAST_WAIT);
+        soon.max(self.turn * TURNS).min(self.max_wait)
     }
 
     /// The priority of whom [`Self::pop`] would give, to ask first whether there is a place for it.

@@ -107,3 +107,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn in_an_overload_one_waits_as_long_as_some_places_take() {
+    let mut queue = pending(100);
+    let usual = queue.patience(Priority::Default, at(0));
+    assert_eq!(usual, Duration::from_millis(100));
+    let serve_each = |queue: &mut Pending<u32>, from: u64, gap: u64| {
+        for i in 0..60 {
+            let now = at(from + i * gap);
+            queue.push(0, now, at(100_000), Priority::Default).unwrap();
+            queue.push(1, now, at(100_000), Priority::Default).unwrap();
+            drop(queue.expire(now));
+            queue.pop(now);
+        }
+        at(from + 60 * gap)
+    };
+    let now = serve_each(&mut queue, 0, 25);
+    assert!(queue.is_overloaded(now));
+    let slow = queue.patience(Priority::Default, now).as_millis();
+    assert!((70..=80).contains(&slow), "three turns of 25 ms: {slow}");
+    let critical = queue.patience(Priority::Critical, now);
+    assert_eq!(critical, Duration::from_millis(100));
+    let mut queue = pending(100);
+    let now = serve_each(&mut queue, 0, 2);
+    let fast = queue.patience(Priority::Default, now);
+    assert_eq!(fast, Duration::from_millis(10), "a tenth");
+}

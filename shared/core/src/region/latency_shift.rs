@@ -21,19 +21,20 @@
 //!
 //! # Limits
 //! The average mixes routes; a shift of the mix in one region only looks like a slow-down of it. A region that is slow for
-//! good is taken for normal after about an hour. With one region there is nothing to compare with.
+//! good is taken for normal after about an hour, or after twelve times as long as it was seen before. With one region there is nothing to compare with.
 
 use crate::time::Instant;
 use std::time::Duration;
 
 /// The time constant of the past.
 const PAST: Duration = Duration::from_secs(600);
-/// The same while the region is slow: it must not become normal meanwhile.
+/// The same while the region is slow: it must not become normal meanwhile. A short past proves less: its twelvefold is enough.
 const PAST_SLOW: Duration = Duration::from_secs(3600);
+const PROOF: u32 = 12;
 /// The time constant of the present.
 const PRESENT: Duration = Duration::from_secs(3);
-/// Time with answers before a region has a past.
-const LEARNING: Duration = Duration::from_secs(30);
+/// Time with answers before a region has a past. The first ones are slow, if anything: connections are opened for them.
+const LEARNING: Duration = Duration::from_secs(3);
 /// A region without an answer for this long has no present.
 const SILENT: Duration = Duration::from_secs(10);
 /// From this ratio on the share falls …
@@ -56,7 +57,7 @@ pub struct LatencyShift {
     present: Option<f64>,
     /// Logarithm of seconds: ratios count, and a few slow minutes weigh little.
     past: Option<f64>,
-    /// Time with answers so far.
+    /// Time with answers so far, but for slow ones.
     learned: Duration,
     share: f64,
     answered: Instant,
@@ -93,13 +94,15 @@ impl LatencyShift {
         self.present = Some(present);
         let slow = self.share < 1.0 || self.ratio().is_some_and(|ratio| ratio >= SLOW);
         let constant = if slow {
-            PAST_SLOW
+            PAST_SLOW.min(self.learned * PROOF)
         } else {
             // While there is little past, all of it counts the same.
             PAST.min(self.learned + Duration::from_secs(1))
         };
         self.past = Some(mix(self.past, present.ln(), stood, constant));
-        self.learned = self.learned.saturating_add(stood);
+        if !slow {
+            self.learned = self.learned.saturating_add(stood);
+        }
     }
 
     /// Share of its requests that the region keeps, 0.1 to 1.

@@ -76,7 +76,16 @@ fn without_others_or_without_a_past_nothing_moves() {
     run(&mut regions, &mut clock, 60, &[200.0]);
     assert_eq!(shares(&regions), [1.0]);
     let (mut regions, mut clock) = fresh(2);
-    run(&mut regions, &mut clock, 5, &[20.0, 20.0]);
-    run(&mut regions, &mut clock, 10, &[200.0, 20.0]);
+    run(&mut regions, &mut clock, 60, &[200.0, 20.0]);
     assert_eq!(shares(&regions), [1.0; 2]);
+}
+
+#[test]
+fn a_short_past_is_enough_and_forgotten_sooner() {
+    let (mut regions, mut clock) = fresh(3);
+    run(&mut regions, &mut clock, 5, &[20.0; 3]);
+    run(&mut regions, &mut clock, 10, &[100.0, 20.0, 20.0]);
+    assert!(regions[0].share < 0.7, "{:?}", regions[0]);
+    run(&mut regions, &mut clock, 300, &[100.0, 20.0, 20.0]);
+    assert_eq!(regions[0].share, 1.0, "five seconds prove little");
 }

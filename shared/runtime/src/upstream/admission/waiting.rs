@@ -11,10 +11,6 @@
 //! then looks for waiters. With a full fence on both sides at least one of them sees the other. An entry that was sent to
 //! somebody who left comes back from the channel or is dropped with it, and either way goes to the next.
 //!
-//! In an overload, when the queue has not been empty for the longest wait, a newcomer may wait only a tenth of that: the
-//! newest go first then, so who isn't served soon won't be (CoDel's rule, as in *Fail at Scale*). Critical requests, which go
-//! before all others, keep the whole wait: a limit that is being lowered lets nobody in for a moment.
-//!
 //! # Limits
 //! While somebody waits, each newcomer takes the lock, so that it can't pass those who are before it.
 
@@ -27,11 +23,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
-
-/// In an overload the longest wait is divided by this.
-const HASTE: u32 = 10;
-/// But no wait is shorter.
-const LEAST_WAIT: Duration = Duration::from_millis(2);
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,11 +89,7 @@ impl Queue {
     ) -> Result<(InQueue<'_>, Instant), Refused> {
         let mut pending = self.lock();
         let gone: Vec<_> = pending.expire(now).collect();
-        let mut patience = self.max_wait();
-        if pending.is_overloaded(now) && priority < Priority::Critical {
-            patience = (patience / HASTE).max(LEAST_WAIT);
-        }
-        let leaves = deadline.min(now + patience);
+        let leaves = deadline.min(now + pending.patience(priority, now));
         let ticket = pending.push(waiter, now, leaves, priority);
         self.note(&pending);
         drop(pending);
