@@ -333,6 +333,17 @@ fn protection() {
     let mirror = edit(GLOBAL, G_ROUTE, "  - { name: all, mirror: { pool: app } }\n");
     let found: Vec<_> = global(&mirror).into_iter().map(|(code, _, path)| (code, path)).collect();
     assert_eq!(found, [(Unsupported, "routes[0].mirror".to_owned())]);
+    let region = |text: &str| edit(GLOBAL, G_ROUTE, &format!("  - {{ name: all, regions: {{ affinity: {text} }} }}\n"));
+    for (text, code, path) in [
+        ("", WrongType, "routes[0].regions.affinity"),
+        ("{ cookie: a }", Code::MissingKey, "routes[0].regions.affinity.secret_file"),
+        ("{ secret_file: a, ttl: 1ms }", OutOfRange, "routes[0].regions.affinity.ttl"),
+        ("{ secret_file: a, cookie: a=b }", Code::BadFormat, "routes[0].regions.affinity.cookie"),
+    ] {
+        let found = global(&region(text));
+        assert_eq!(found, [(code, 5, path.to_owned())], "{text}");
+    }
+    assert_eq!(global(&region("{ secret_file: secrets }")), []);
     for new in [
         pool("circuit_breaker: { max_pending: 0, max_wait: 0s }"),
         pool("slow_start: { window: 0s }"),
