@@ -43,6 +43,7 @@ impl TierProgram for GlobalTier {
             threading: config.threading,
             listeners: &config.listeners,
             admin: &config.admin,
+            peers: &config.peers,
             trusted_proxies: &config.trusted_proxies,
             limits: &config.limits,
             access_log: &config.access_log,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
-    /// Requests in `per`, over all live replicas of this tier.
+    /// Requests in `per`, over this replica and its live `peers`.
     #[schemars(range(min = 1))]
     pub requests: u32,
     /// The time in which they may come.

@@ -354,6 +354,30 @@ fn protection() {
 }
 
 #[test]
+fn peers() {
+    use Code::{BadFormat, DuplicateName};
+    for (text, code, path) in [
+        ("[10.0.0.1]", BadFormat, "peers[0]"),
+        ("[a:1, \"http://b:2\"]", BadFormat, "peers[1]"),
+        (
+            "[a.svc:9900, b:9900, A.svc.:9900]",
+            DuplicateName,
+            "peers[2]",
+        ),
+    ] {
+        let regional_text = edit(
+            REGIONAL,
+            "region: eu\n",
+            &format!("region: eu\npeers: {text}\n"),
+        );
+        let found = regional(&regional_text);
+        assert_eq!(found, [(code, 3, path.to_owned())], "{text}");
+    }
+    let own = edit(GLOBAL, "routes:\n", "peers: [127.0.0.1:9900]\nroutes:\n");
+    assert_eq!(global(&own), [], "one list for all replicas");
+}
+
+#[test]
 fn failover_settings_that_contradict_each_other() {
     let with = |settings: &str| {
         let text = edit(
