@@ -72,7 +72,7 @@ async fn admitted(targets: Vec<SocketAddr>) -> Result<f64> {
 }
 
 fn about(rate: f64, expected: f64) -> Result<()> {
-    println!("admitted {rate:.1}/s of {expected}/s");
+    eprintln!("admitted {rate:.1}/s of {expected}/s");
     ensure!(
         (rate / expected - 1.0).abs() < 0.15,
         "{rate:.1} of {expected}"

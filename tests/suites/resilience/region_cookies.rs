@@ -1,6 +1,7 @@
 //! Affinity to a region by a signed cookie, at the global tier.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use strata_tests::eventually;
@@ -12,6 +13,11 @@ use crate::bed::SOON;
 
 /// Two global replicas over three regions that share by weight. Users also stay on a server, by a cookie of the regional tier.
 async fn start(keeps: bool) -> Result<(Platform, TempDir)> {
+    start_with(keeps, "").await
+}
+
+/// The same with more lines for each pool.
+async fn start_with(keeps: bool, lines: &'static str) -> Result<(Platform, TempDir)> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("secret");
     std::fs::write(&file, "a-secret-of-sixteen-or-more\n")?;
@@ -23,7 +29,7 @@ async fn start(keeps: bool) -> Result<(Platform, TempDir)> {
     let plan = Topology::two_tier().globals(2).regions(3, 1, 2);
     let plan = plan.tune_regional(move |file| {
         for pool in &mut file.pools {
-            pool.extra.clone_from(&of_pools);
+            pool.extra = format!("{of_pools}\n{lines}");
         }
     });
     let plan = plan.tune_global(move |file| {
@@ -205,6 +211,43 @@ async fn an_override_sends_a_request_elsewhere_and_not_its_user() -> Result<()> 
         ensure!(cookie(&answer, "lb-region").is_none(), "{answer:?}");
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_region_that_refuses_a_request_lends_its_user() -> Result<()> {
+    let one_each = "circuit_breaker: { max_in_flight: 1, max_pending: 0 }";
+    let (platform, _dir) = start_with(true, one_each).await?;
+    let global = &platform.globals[0];
+    let first = ask(global, &[]).await?;
+    let (home, value) = (
+        region(&first)?,
+        cookie(&first, "lb-region").context("cookie")?,
+    );
+    let full = platform.regions.iter().find(|r| r.name == home);
+    let full = full.context("region")?;
+    full.servers()
+        .for_each(|server| server.script(|b| b.head_delay = Duration::from_secs(60)));
+    let address = full.replicas[0].address();
+    let hold = || tokio::spawn(async move { http::get(address, "/").await });
+    let held = [hold(), hold()];
+    eventually(SOON, "a full region", async || {
+        let status = full.replicas[0].status().await?;
+        ensure!(status["pools"][0]["inflight"] == 2, "{status}");
+        Ok(())
+    })
+    .await?;
+    let lent = ask(global, &[("cookie", &value)]).await?;
+    ensure!(region(&lent)? != home, "{lent:?}");
+    ensure!(cookie(&lent, "lb-region").is_none(), "{lent:?}");
+    held.iter().for_each(tokio::task::JoinHandle::abort);
+    full.servers()
+        .for_each(|server| server.script(|b| b.head_delay = Duration::ZERO));
+    eventually(SOON, "the user at home", async || {
+        let again = ask(global, &[("cookie", &value)]).await?;
+        ensure!(region(&again)? == home, "{again:?}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -70,9 +70,13 @@ impl Request {
                 (pool.sticky.as_ref()?, last.key.server.as_str())
             }
             Action::Regions(route) => {
-                // A header sends one request elsewhere, not its user.
-                let index = self.tries.region.map(|(index, _)| index);
-                let index = index.filter(|index| self.ask.demanded != Some(*index))?;
+                let (index, _) = self.tries.region?;
+                // A header, or a refusal for overload, sends one request elsewhere and not its user.
+                let home = self.ask.sticky;
+                let is_lent = home.is_some() && home == self.tries.refused_by;
+                if is_lent || self.ask.demanded == Some(index) {
+                    return None;
+                }
                 let region = route.set.regions.get(index)?;
                 (route.sticky.as_ref()?, region.name.as_str())
             }
