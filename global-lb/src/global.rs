@@ -12,7 +12,7 @@ use lb_runtime::build::{MemberSpec, PoolSpec, Site, Targets};
 use lb_runtime::clock;
 use lb_runtime::plan::{Action, Tier};
 use lb_runtime::tier::{Common, TierProgram};
-use lb_runtime::upstream::{Protection, RegionEntry, RegionRoute, RegionSet};
+use lb_runtime::upstream::{Protection, RegionEntry, RegionRoute, RegionSet, Sticky};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ impl TierProgram for GlobalTier {
             threading: config.threading,
             listeners: &config.listeners,
             admin: &config.admin,
+            peers: &config.peers,
             trusted_proxies: &config.trusted_proxies,
             limits: &config.limits,
             access_log: &config.access_log,
@@ -77,10 +78,17 @@ impl TierProgram for GlobalTier {
         ));
         let actions = config.routes.iter().map(|route| {
             let choice = route.regions.clone().unwrap_or_default();
-            let regions = RegionRoute::new(set.clone(), &choice);
-            Some((Action::Regions(regions), "regions".to_owned()))
+            let sticky = choice
+                .affinity
+                .as_ref()
+                .map(|affinity| Sticky::for_regions(affinity, &site.base, &site.metrics.families));
+            let sticky = sticky
+                .transpose()
+                .map_err(|error| format!("route {}: regions.{error}", route.name))?;
+            let regions = RegionRoute::new(set.clone(), &choice, sticky);
+            Ok(Some((Action::Regions(regions), "regions".to_owned())))
         });
-        let actions = actions.collect();
+        let actions = actions.collect::<Result<_, String>>()?;
         Ok(Targets {
             pools,
             regions: Some(set),

@@ -21,6 +21,7 @@ fn draw(answers: &[Answered<Status>], view: View) -> String {
     if let [(_, only)] = answers {
         drawn += &config(&only.config, view.colour);
         drawn += &overload(only, view.colour);
+        drawn += &peers(only);
         drawn += &section(&listeners(only), view);
         drawn += &section(&routes(only), view);
     }
@@ -108,6 +109,23 @@ fn overload(status: &Status, colour: bool) -> String {
         pressing.memory_bytes >> 20
     );
     format!("\n{}\n", paint(&told, Tone::Bad, colour))
+}
+
+/// Who shares the rate limits; nothing without peers.
+fn peers(status: &Status) -> String {
+    if status.peers.is_empty() {
+        return String::new();
+    }
+    let told = status.peers.iter().map(|peer| {
+        let name = peer.replica.as_deref().unwrap_or(&peer.address);
+        clean(&format!("{name} {}", peer.state.as_str()))
+    });
+    let told: Vec<String> = told.collect();
+    format!(
+        "\npeers   {} live, and this one ({})\n",
+        status.peers_live,
+        told.join(", ")
+    )
 }
 
 fn listeners(status: &Status) -> Table {

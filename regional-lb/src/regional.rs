@@ -29,6 +29,7 @@ impl TierProgram for RegionalTier {
             threading: config.threading,
             listeners: &config.listeners,
             admin: &config.admin,
+            peers: &config.peers,
             trusted_proxies: &config.trusted_proxies,
             limits: &config.limits,
             access_log: &config.access_log,

@@ -13,6 +13,7 @@ pub mod lifecycle;
 pub mod listen;
 pub mod metrics;
 pub mod overload;
+pub mod peers;
 pub mod plan;
 pub mod probe;
 pub mod process;

@@ -51,6 +51,8 @@ pub struct Plan {
     pub identity: Arc<Identity>,
     /// Limits against clients.
     pub limits: model::Limits,
+    /// Admin addresses of the sister replicas.
+    pub peers: Vec<String>,
     /// Whose forwarding headers are believed.
     pub trust: Trust,
     /// Finds the route of a request: its position in `rules`.

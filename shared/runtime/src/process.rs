@@ -12,11 +12,11 @@ use crate::reload::{self, Reload};
 use crate::report::Reporter;
 use crate::tier::{Common, TierProgram};
 use crate::worker::{self, Pulse, Requests, Shared};
-use crate::{clock, control, explain, status};
+use crate::{clock, control, explain, peers, status};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use lb_core::config::model::{Listener, Threading};
-use lb_core::status::{Explain, ExplainQuery, ListenerStatus, Readiness, Status};
+use lb_core::status::{Explain, ExplainQuery, ListenerStatus, Readiness, ReplicaIdentity, Status};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -71,6 +71,7 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
         requests: Requests::default(),
         reporter: Reporter::default(),
         pulse: Pulse::default(),
+        peers: site.peers.clone(),
     });
     let (threading, admin) = (common.threading, common.admin.address);
     let listeners = bound(common.listeners, &sockets);
@@ -273,6 +274,11 @@ impl<T: TierProgram> AdminSource for Process<T> {
 
     fn metrics(&self) -> String {
         self.shared.metrics.render()
+    }
+
+    fn identity(&self) -> ReplicaIdentity {
+        let identity = &self.shared.plan.load().identity;
+        peers::identify(identity, self.shared.lifecycle.is_leaving())
     }
 
     fn region_report(&self) -> Option<serde_json::Value> {

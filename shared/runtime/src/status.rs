@@ -105,6 +105,8 @@ pub(crate) fn status<T: TierProgram>(process: &Process<T>) -> Status {
         retries_total: plan.pools.iter().map(|pool| pool.metrics.retries()).sum(),
         overload: shared.overload.status(),
         config: process.reload.status(),
+        peers_live: shared.peers.live(),
+        peers: shared.peers.status(),
         listeners: process.listeners.iter().map(counted).collect(),
         routes: T::common(&config)
             .routes

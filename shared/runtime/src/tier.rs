@@ -22,6 +22,8 @@ pub struct Common<'a> {
     pub listeners: &'a [model::Listener],
     /// Where operators come in.
     pub admin: &'a model::Admin,
+    /// Admin addresses of the sister replicas.
+    pub peers: &'a [String],
     /// Whose forwarding headers are believed.
     pub trusted_proxies: &'a [model::Cidr],
     /// Limits against clients.

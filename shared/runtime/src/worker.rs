@@ -10,6 +10,7 @@ use crate::lifecycle::Lifecycle;
 use crate::listen::{self, BoundListener, Caps};
 use crate::metrics::Metrics;
 use crate::overload::ProcessOverload;
+use crate::peers::Peers;
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::upstream::Dialer;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub reporter: Reporter,
     /// Whether the event loops turn.
     pub pulse: Pulse,
+    /// The sister replicas.
+    pub peers: Arc<Peers>,
     /// What this process does less.
     pub overload: ProcessOverload,
 }

@@ -1,12 +1,12 @@
 //! Files of the global tier. A scripted server stands for each replica, and another for its admin listener.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use strata_tests::eventually;
 
-use crate::stage::run;
+use crate::stage::{run, served_by};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -74,5 +74,29 @@ async fn weights_and_allowed_regions_hold() -> Result<()> {
     for _ in 0..10 {
         ensure!(stage.port_for("e", "/reports/1", &[]).await? == 8086);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_cookie_keeps_a_user_in_a_region() -> Result<()> {
+    let stage = run("examples/region-affinity.yaml", |dir| {
+        Ok(std::fs::write(
+            dir.join("secret"),
+            "sixteen characters or more",
+        )?)
+    })
+    .await?;
+    let first = stage.get("e", "/", &[]).await?;
+    let field = first.header("set-cookie");
+    let cookie = field.split(';').next().unwrap_or_default().to_owned();
+    ensure!(cookie.starts_with("shop-region="), "{field}");
+    let mut anywhere = BTreeSet::new();
+    for _ in 0..20 {
+        let again = stage.get("e", "/", &[("cookie", &cookie)]).await?;
+        ensure!(served_by(&again)? == served_by(&first)?, "{again:?}");
+        let fields = [("cookie", cookie.as_str())];
+        anywhere.insert(stage.port_for("e", "/static/a", &fields).await?);
+    }
+    ensure!(anywhere.len() == 2, "the control: {anywhere:?}");
     Ok(())
 }

@@ -12,7 +12,7 @@ use strata_tests::process::Launch;
 use strata_tests::tools;
 
 /// Files that a test here runs.
-const RUN: [&str; 15] = [
+const RUN: [&str; 16] = [
     "examples/affinity.yaml",
     "examples/dns-servers.yaml",
     "examples/geo.yaml",
@@ -21,6 +21,7 @@ const RUN: [&str; 15] = [
     "examples/multi-region-weighted.yaml",
     "examples/overload.yaml",
     "examples/redirects.yaml",
+    "examples/region-affinity.yaml",
     "examples/shadow.yaml",
     "examples/sticky-hash.yaml",
     "examples/tls-sni.yaml",

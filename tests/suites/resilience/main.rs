@@ -7,3 +7,4 @@ mod drills;
 mod latency;
 mod outliers;
 mod recovery;
+mod region_cookies;

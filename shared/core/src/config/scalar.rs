@@ -261,6 +261,8 @@ text_formats! {
     MethodFormat: "method";
     /// Schema of a host name or wildcard, for lists of them.
     HostPatternFormat: "host-pattern";
+    /// Schema of an address or name with a port, for lists of them.
+    ServerAddressFormat: "server-address";
 }
 
 /// Splits `1.5s30` into `1.5`, `s` and `30`.

@@ -12,6 +12,12 @@
 //! ([`super::waterfall`]). Which requests leave is decided by a hash of the client: as a share falls,
 //! more clients leave, and none of them bounces.
 //!
+//! Of what a region has to give away, for whatever reason, requests that a cookie binds to it are the last to go: how much leaves is
+//! a question of load, who leaves is one of what a move costs. With a share `b` of bound requests and a share `l` to give
+//! away, `l / (1 - b)` of the others leave, and bound ones only from `l > 1 - b` on. Rejected: bound requests that never leave
+//! (HAProxy's `persist`, Envoy's strict stateful sessions). Where every response sets a cookie all requests are bound, and a full
+//! region would have nothing to give away. `b` is measured ([`super::waterfall::Basin::bound`]) and lags by seconds.
+//!
 //! Envoy reaches the same with priority levels and its overprovisioning factor of 1.4, which is
 //! where the number comes from; it has no rank by latency or distance, and fills the next level
 //! whatever its room.
@@ -61,6 +67,8 @@ pub struct Factors {
     pub room: f64,
     /// The share of the requests that usable regions give away which it has room for, after those.
     pub spare: f64,
+    /// The share of its own requests that a cookie binds to it.
+    pub bound: f64,
 }
 
 /// A region as the choice sees it.
@@ -117,6 +125,8 @@ pub struct Picked {
     pub index: usize,
     /// The region that the request belongs to; none for a last resort.
     pub home: Option<usize>,
+    /// Its cookie binds it to that region.
+    pub bound: bool,
     /// No usable region was left; this is the last resort.
     pub last_resort: bool,
 }
@@ -171,6 +181,7 @@ impl Default for Factors {
             spill: 0.0,
             room: 1.0,
             spare: 1.0,
+            bound: 0.0,
         }
     }
 }
@@ -209,6 +220,19 @@ impl Candidate {
         };
         let factors = &self.factors;
         healthy * factors.dial * factors.ramp * factors.shift
+    }
+
+    /// Share that it keeps of its requests of one kind, bound or not, when at most `spill` may leave for want of room.
+    fn keeps(&self, spill: f64, bound: bool) -> f64 {
+        let leave = 1.0 - self.share() * (1.0 - self.factors.spill.min(spill));
+        let others = 1.0 - self.factors.bound;
+        let leave = match bound {
+            false if leave < others => leave / others,
+            true if leave <= others => 0.0,
+            true if leave < 1.0 => (leave - others) / self.factors.bound,
+            _ => leave.min(1.0).ceil(),
+        };
+        1.0 - leave
     }
 }
 

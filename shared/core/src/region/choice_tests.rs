@@ -77,6 +77,7 @@ fn the_last_resort_is_drained_before_unhealthy() {
         Picked {
             index: 1,
             home: None,
+            bound: false,
             last_resort: true
         }
     );
@@ -86,6 +87,7 @@ fn the_last_resort_is_drained_before_unhealthy() {
         Picked {
             index: 0,
             home: None,
+            bound: false,
             last_resort: true
         }
     );
@@ -405,6 +407,76 @@ fn a_cookie_binds_while_its_region_is_usable_and_a_header_whatever_it_is() {
     assert_eq!(index(Some(1), Some(2)), 2, "the header demands it");
     assert_eq!(index(None, Some(3)), 0, "offline is offline");
     assert_eq!(index(Some(99), Some(99)), 0);
+}
+
+/// Shares of those that a cookie binds to the first region, and of the others, that it keeps.
+fn kept(factors: Factors, spill: f64) -> (f64, f64) {
+    let regions = [with(factors), second()];
+    let ranking = Ranking::new(RegionOrder::Priority, &regions, |_| true, None);
+    let mut rng = SmallRng::seed_from_u64(5);
+    let mut share = |sticky: Option<usize>| {
+        let stays = (0..10_000).filter(|client| {
+            let ask = Ask {
+                sticky,
+                spill,
+                ..ask(*client)
+            };
+            let choice = ranking.choose(&regions, &ask, |_| false, &mut rng);
+            let Choice::Region(picked) = choice else {
+                panic!("{choice:?}")
+            };
+            assert_eq!((picked.home, picked.bound), (Some(0), sticky.is_some()));
+            picked.index == 0
+        });
+        stays.count() as f64 / 10_000.0
+    };
+    (share(Some(0)), share(None))
+}
+
+#[test]
+fn requests_with_a_cookie_are_the_last_to_leave_and_the_sum_is_what_was_asked_for() {
+    for (bound, spill, expected) in [
+        (0.0, 0.3, (1.0, 0.7)),
+        (0.5, 0.3, (1.0, 0.4)),
+        (0.5, 0.5, (1.0, 0.0)),
+        (0.5, 0.8, (0.4, 0.0)),
+        (1.0, 0.3, (0.7, 0.0)),
+        (0.9, 1.0, (0.0, 0.0)),
+        (1.0, 0.0, (1.0, 1.0)),
+    ] {
+        let factors = Factors {
+            spill,
+            bound,
+            ..Factors::default()
+        };
+        let (stay, others) = kept(factors, 1.0);
+        let close = (stay - expected.0).abs() < 0.02 && (others - expected.1).abs() < 0.02;
+        assert!(close, "{bound} bound, {spill} to go: {stay} {others}");
+        if bound > 0.0 {
+            let all = bound * stay + (1.0 - bound) * others;
+            assert!((all - (1.0 - spill)).abs() < 0.02, "{all} of {spill}");
+        }
+    }
+    let limited = Factors {
+        spill: 0.9,
+        bound: 0.5,
+        ..Factors::default()
+    };
+    assert!(kept(limited, 0.1).0 == 1.0, "the route limits what leaves");
+}
+
+proptest! {
+    #[test]
+    fn a_region_keeps_what_it_should_whatever_is_bound(
+        bound in 0.0f64..=1.0, spill in 0.0f64..=1.0, ramp in 0.1f64..=1.0, limit in 0.0f64..=1.0
+    ) {
+        let candidate = with(Factors { bound, spill, ramp, ..Factors::default() });
+        let (stay, others) = (candidate.keeps(limit, true), candidate.keeps(limit, false));
+        prop_assert!((0.0..=1.0).contains(&stay) && (0.0..=1.0).contains(&others));
+        prop_assert!(stay >= others - 1e-9);
+        let all = bound * stay + (1.0 - bound) * others;
+        prop_assert!((all - ramp * (1.0 - spill.min(limit))).abs() < 1e-6);
+    }
 }
 
 #[test]

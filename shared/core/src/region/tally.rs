@@ -24,6 +24,7 @@ pub struct Tally {
     homed: AtomicU64,
     kept: AtomicU64,
     received: AtomicU64,
+    bound: AtomicU64,
     row: ConsecutiveErrors,
     row_complete: AtomicBool,
 }
@@ -43,6 +44,8 @@ pub struct Drained {
     pub kept: u64,
     /// Requests sent here that belonged to another region.
     pub received: u64,
+    /// Requests that belonged here by their cookie, wherever they went.
+    pub bound: u64,
     /// A row of consecutive gateway errors was completed.
     pub row_complete: bool,
 }
@@ -60,6 +63,7 @@ impl Tally {
             homed: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            bound: AtomicU64::new(0),
             row: ConsecutiveErrors::new(threshold),
             row_complete: AtomicBool::new(false),
         }
@@ -93,6 +97,9 @@ impl Tally {
         let home = picked.home.and_then(&tally_of);
         if let Some(home) = home {
             home.homed.fetch_add(1, Relaxed);
+            if picked.bound {
+                home.bound.fetch_add(1, Relaxed);
+            }
         }
         if picked.home == Some(picked.index) {
             if let Some(home) = home {
@@ -117,6 +124,7 @@ impl Tally {
             homed: self.homed.swap(0, Relaxed),
             kept: self.kept.swap(0, Relaxed),
             received: self.received.swap(0, Relaxed),
+            bound: self.bound.swap(0, Relaxed),
             row_complete: self.row_complete.swap(false, Relaxed),
         }
     }
@@ -143,6 +151,7 @@ mod tests {
         let pick = |index, home| Picked {
             index,
             home: Some(home),
+            bound: index != home,
             last_resort: false,
         };
         Tally::count_pick(of, &pick(0, 0));
@@ -153,6 +162,7 @@ mod tests {
         tallies[0].failed();
         let drained = tallies[0].drain();
         assert_eq!((drained.homed, drained.kept, drained.received), (2, 1, 0));
+        assert_eq!(drained.bound, 1, "it went elsewhere, and belongs here");
         assert_eq!(drained.latency(), Some(Duration::from_millis(3)));
         assert!(drained.row_complete, "two errors in a row");
         assert_eq!(tallies[0].drain(), Drained::default());

@@ -18,12 +18,14 @@
 
 mod endpoint;
 mod explain;
+mod peer;
 mod pool;
 mod process;
 mod region;
 
 pub use endpoint::{CheckStatus, EndpointState, EndpointStatus};
 pub use explain::{Explain, ExplainQuery, ExplainStep, HeaderField, Removed};
+pub use peer::{PeerState, PeerStatus, ReplicaIdentity};
 pub use pool::{AdmissionStatus, PoolStatus, RouteStatus};
 pub use process::{
     ConfigFault, ConfigStatus, Lifecycle, ListenerStatus, OverloadStatus, Readiness, ReloadCounts,

@@ -1,6 +1,6 @@
 //! The process as a whole: identity, life cycle, configuration, listeners.
 
-use super::{PoolStatus, RegionStatus, RouteStatus};
+use super::{PeerStatus, PoolStatus, RegionStatus, RouteStatus};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,10 @@ pub struct Status {
     pub overload: OverloadStatus,
     /// The configuration that serves, and the last attempt to replace it.
     pub config: ConfigStatus,
+    /// Sister replicas that are alive: with this one, they share the rate limits.
+    pub peers_live: u32,
+    /// Those that the file names, by address.
+    pub peers: Vec<PeerStatus>,
     /// Where requests come in.
     pub listeners: Vec<ListenerStatus>,
     /// Which requests go where, in the order of the file.

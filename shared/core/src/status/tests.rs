@@ -18,6 +18,9 @@ fn states_are_written_as_their_labels() {
     for state in RegionState::ALL {
         assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
     }
+    for state in [PeerState::Asked, PeerState::Itself, PeerState::Gone] {
+        assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+    }
     assert_eq!(
         serde_json::to_value(Lifecycle::LameDuck).unwrap(),
         Lifecycle::LameDuck.as_str()

@@ -27,7 +27,7 @@ mod server;
 
 pub use server::{AdminError, AdminHandle, AdminServer};
 
-use lb_core::status::{Explain, ExplainQuery, Readiness, Status};
+use lb_core::status::{Explain, ExplainQuery, Readiness, ReplicaIdentity, Status};
 use std::time::Duration;
 
 /// Connections at one time.
@@ -49,6 +49,8 @@ pub trait AdminSource: Send + Sync + 'static {
     fn live(&self) -> bool;
     /// All metrics in the text format 0.0.4.
     fn metrics(&self) -> String;
+    /// Who this replica is.
+    fn identity(&self) -> ReplicaIdentity;
     /// The region report; none at the global tier.
     fn region_report(&self) -> Option<serde_json::Value>;
     /// What would happen to a request.

@@ -6,8 +6,7 @@ use http::{Method, Request, Response, StatusCode};
 use lb_core::status::Readiness;
 use std::fmt::Write;
 
-const PATHS: &str =
-    "paths: /livez /readyz /metrics /api/v1/{status,regions,pools,region-status,explain,config}";
+const PATHS: &str = "paths: /livez /readyz /metrics /api/v1/{status,regions,pools,region-status,replica,explain,config}";
 
 /// Answers one request. The request's body is never looked at.
 pub(super) fn answer<B>(source: &dyn AdminSource, request: &Request<B>) -> Response<Body> {
@@ -24,6 +23,7 @@ pub(super) fn answer<B>(source: &dyn AdminSource, request: &Request<B>) -> Respo
         "/api/v1/pools" => answer::json(&source.status().pools),
         "/api/v1/config" => answer::json(&source.status().config),
         "/api/v1/region-status" => region_status(source),
+        "/api/v1/replica" => replica(source),
         "/api/v1/explain" => explain(source, query),
         other => answer::error(
             StatusCode::NOT_FOUND,
@@ -89,6 +89,15 @@ fn region_status(source: &dyn AdminSource) -> Response<Body> {
             "this replica reports on no region",
             "ask a replica of a regional tier; the global tier's view is at /api/v1/regions",
         ),
+    }
+}
+
+/// For its peers: one that is stuck counts as little as one that is silent.
+fn replica(source: &dyn AdminSource) -> Response<Body> {
+    if source.live() {
+        answer::json(&source.identity())
+    } else {
+        livez(source)
     }
 }
 

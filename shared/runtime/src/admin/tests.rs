@@ -46,6 +46,13 @@ impl AdminSource for Fake {
         "lb_requests_total 1\n".to_owned()
     }
 
+    fn identity(&self) -> ReplicaIdentity {
+        ReplicaIdentity {
+            replica: "r1".to_owned(),
+            ..ReplicaIdentity::default()
+        }
+    }
+
     fn region_report(&self) -> Option<serde_json::Value> {
         self.region.then(|| serde_json::json!({ "sequence": 7 }))
     }
@@ -143,6 +150,7 @@ fn the_api_answers_with_the_types_of_the_core() {
     );
     assert_eq!(get(address, "/api/v1/config").json()["generation"], 0);
     assert_eq!(get(address, "/api/v1/region-status").json()["sequence"], 7);
+    assert_eq!(get(address, "/api/v1/replica").json()["replica"], "r1");
     let explained = get(address, "/api/v1/explain?method=PUT&host=h&path=%2Fx").json();
     assert_eq!(explained["request"], "PUT http://h/x");
     let reply = get(address, "/metrics");

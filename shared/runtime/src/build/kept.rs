@@ -44,7 +44,7 @@ impl Site {
             return known.clone();
         }
         let seed = clock::with_rng(|rng| rng.random());
-        let made = Arc::new(RateLimiter::new(route, limit, seed));
+        let made = Arc::new(RateLimiter::new(route, limit, seed, self.peers.replicas()));
         limiters.insert(route.to_owned(), (limit.clone(), made.clone()));
         made
     }

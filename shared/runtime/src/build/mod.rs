@@ -12,6 +12,7 @@ pub use pools::{MemberSpec, PoolSpec};
 use crate::clock;
 use crate::discover::WatchStats;
 use crate::metrics::{Metrics, RouteMetrics};
+use crate::peers::Peers;
 use crate::plan::{Action, Identity, Plan};
 use crate::tier::{Common, TierProgram};
 use crate::upstream::{
@@ -40,6 +41,8 @@ pub struct Site {
     pub endpoints: EndpointTable,
     /// Wakes the control thread.
     pub changes: Arc<Changes>,
+    /// The sister replicas.
+    pub peers: Arc<Peers>,
     resolved: Mutex<HashMap<String, Vec<SocketAddr>>>,
     lookups: Mutex<HashMap<String, Arc<WatchStats>>>,
     regions: Mutex<HashMap<String, Arc<RegionMemory>>>,
@@ -73,6 +76,7 @@ impl Site {
     #[must_use]
     pub fn new(identity: Identity, metrics: Arc<Metrics>, base: PathBuf) -> Self {
         Self {
+            peers: Arc::new(Peers::new(&identity)),
             identity: Arc::new(identity),
             metrics,
             base,
@@ -191,6 +195,7 @@ pub fn plan<T: TierProgram>(
         limits,
         routes,
         trusted_proxies,
+        peers,
         ..
     } = T::common(config);
     let mut targets = T::targets(config, site)?;
@@ -207,6 +212,7 @@ pub fn plan<T: TierProgram>(
         generation,
         identity: site.identity.clone(),
         limits: limits.clone(),
+        peers: peers.to_vec(),
         trust: Trust::new(trusted_proxies),
         table,
         rules,

@@ -22,6 +22,7 @@ impl Gauges {
         let families = &site.metrics.families;
         let plan = shared.plan.load();
         let now = clock::now();
+        families.peers_live.set(site.peers.live().into());
         families.uptime.set(now.as_nanos() as f64 / 1e9);
         families
             .connections

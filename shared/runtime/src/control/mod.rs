@@ -3,8 +3,10 @@
 //! Probes, name resolution, region reports and the rebuilding of views run here, on an event loop of
 //! their own, until the process exits: the data path never waits for them, and they never wait for it.
 
+mod ask;
 mod gauges;
 mod names;
+mod peers;
 mod probes;
 mod reports;
 
@@ -50,6 +52,7 @@ async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     let mut probes = Tasks::default();
     let mut names = Tasks::default();
     let mut reports = Tasks::default();
+    let mut peers = Tasks::default();
     let mut gauges = gauges::Gauges::default();
     let mut overload = Watch::new(&shared.plan.load().limits.overload);
     let resolver = names::resolver();
@@ -67,6 +70,7 @@ async fn run(shared: Arc<Shared>, site: Arc<Site>) {
                 let plan = shared.plan.load();
                 let now = clock::now();
                 plan.pools.iter().for_each(|pool| pool.judge(now));
+                peers::reconcile(&mut peers, &plan, &site);
                 gauges.export(&shared, &site);
                 let (now, plan) = (clock::now(), shared.plan.load());
                 let lag = shared.pulse.take_lag(now);
@@ -81,6 +85,7 @@ async fn run(shared: Arc<Shared>, site: Arc<Site>) {
             names::reconcile(&mut names, &plan, &site, resolver.as_ref());
             probes::reconcile(&mut probes, &plan, &shared);
             reports::reconcile(&mut reports, &plan);
+            peers::reconcile(&mut peers, &plan, &site);
         }
         refresh(&plan);
     }

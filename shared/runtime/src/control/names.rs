@@ -10,6 +10,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Longest time between two questions for the peers' names.
+const PEERS: Duration = Duration::from_secs(5);
+
 /// What makes a watch another one.
 pub(super) type Key = (String, Duration);
 
@@ -74,7 +77,10 @@ pub(super) fn reconcile(
             .iter()
             .map(move |member| (member.address.clone(), interval))
     });
-    let names = names.filter(|(address, _)| address.parse::<SocketAddr>().is_err());
+    let peers = plan.peers.iter().map(|peer| (peer.clone(), PEERS));
+    let names = names
+        .chain(peers)
+        .filter(|(address, _)| address.parse::<SocketAddr>().is_err());
     let mut wanted: Vec<Key> = names.collect();
     wanted.sort();
     wanted.dedup();

@@ -19,6 +19,7 @@ use lb_core::time::Instant;
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::RequestHeader;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// What tells clients apart, so that a header's value never meets an address.
@@ -36,21 +37,21 @@ pub(crate) struct RateLimiter {
     key: RateKey,
     quota: Quota,
     /// Live replicas of this tier, this one included: each enforces its part.
-    replicas: AtomicU32,
+    replicas: Arc<AtomicU32>,
     clients: Keyed,
 }
 
 // === impl RateLimiter ===
 
 impl RateLimiter {
-    /// The limit of the route `name`.
-    pub(crate) fn new(name: &str, limit: &RateLimit, seed: u64) -> Self {
+    /// The limit of the route `name`, shared by so many `replicas`.
+    pub(crate) fn new(name: &str, limit: &RateLimit, seed: u64, replicas: Arc<AtomicU32>) -> Self {
         let burst = limit.burst.unwrap_or(limit.requests);
         Self {
             name: name.to_owned(),
             key: limit.key.clone(),
             quota: Quota::new(limit.requests, limit.per.get(), burst),
-            replicas: AtomicU32::new(1),
+            replicas,
             clients: Keyed::new(usize::try_from(limit.max_keys).unwrap_or(usize::MAX), seed),
         }
     }
@@ -112,7 +113,12 @@ mod tests {
 
     fn limiter(key: &str) -> RateLimiter {
         let text = format!(r#"{{"requests":2,"per":"1s","key":{key}}}"#);
-        RateLimiter::new("api", &serde_json::from_str(&text).unwrap(), 7)
+        RateLimiter::new(
+            "api",
+            &serde_json::from_str(&text).unwrap(),
+            7,
+            Arc::default(),
+        )
     }
 
     fn head(path: &str, token: Option<&str>) -> RequestHeader {
@@ -159,5 +165,22 @@ mod tests {
         let [policy, state] = limiter.fields(ask().unwrap_err()).unwrap();
         assert_eq!(policy, "\"api\";q=2;w=1");
         assert_eq!(state, "\"api\";r=0;t=1");
+    }
+
+    #[test]
+    fn a_change_of_the_replicas_gives_nobody_a_fresh_burst() {
+        let (limiter, client) = (limiter("{}"), IpAddr::from([10, 0, 0, 1]));
+        let ask = |millis| {
+            let now = Instant::from_millis(millis);
+            limiter.take(&head("/", None), client, now)
+        };
+        assert!(ask(1000).is_ok() && ask(1000).is_ok());
+        limiter.replicas.store(2, Relaxed);
+        let limited = ask(1000).unwrap_err();
+        let [policy, _] = limiter.fields(limited).unwrap();
+        assert_eq!(policy, "\"api\";q=1;w=1", "half of two in a second");
+        assert!(ask(1999).is_err() && ask(2000).is_ok());
+        limiter.replicas.store(1, Relaxed);
+        assert!(ask(2000).is_err(), "its second is used up");
     }
 }

@@ -80,6 +80,8 @@ pub(super) struct Tries {
     pub(super) memory: Option<Arc<RegionMemory>>,
     /// The region that it belongs to is out, and no other has room.
     pub(super) found_no_room: bool,
+    /// The region that refused it for overload.
+    pub(super) refused_by: Option<usize>,
     /// The region that is being tried, and how often it was.
     pub(super) region: Option<(usize, u32)>,
     pub(super) pool: Option<Arc<Pool>>,
@@ -202,6 +204,9 @@ impl Request {
         if let Some((index, made)) = self.tries.region
             && (made >= self.rule.retry.tries() || failure == Failure::Overloaded)
         {
+            if failure == Failure::Overloaded {
+                self.tries.refused_by = Some(index);
+            }
             self.tries.spent_regions.push(index);
             self.tries.region = None;
         }

@@ -4,7 +4,7 @@ use super::admission;
 use super::request::Request;
 use crate::clock;
 use crate::plan::Action;
-use crate::upstream::{Endpoint, Pool, RegionRoute};
+use crate::upstream::{Endpoint, Pool, RegionRoute, cookie};
 use lb_core::balance::hash::stable_hash;
 use lb_core::config::model::HashOn;
 use lb_core::region::{Ask, Choice};
@@ -98,16 +98,10 @@ impl Request {
             .filter(|_| self.trusted)
             .and_then(|name| head.headers.get(name.as_str()))
             .and_then(|value| value.to_str().ok());
-        let position = |name: &str| {
-            let regions = route.set.regions.iter();
-            regions
-                .map(|region| region.name.as_str())
-                .position(|known| known == name)
-        };
         Ask {
             client: Some(hash_of(self.client)),
             sticky: None,
-            demanded: named.and_then(position),
+            demanded: named.and_then(|name| route.position(name)),
             spill: route.spill,
         }
     }
@@ -121,7 +115,11 @@ impl Request {
         if let Some(value) = header {
             return stable_hash(value.as_bytes());
         }
-        if let Some(value) = on.cookie.as_ref().and_then(|name| cookie(head, name)) {
+        if let Some(value) = on
+            .cookie
+            .as_ref()
+            .and_then(|name| cookie(&head.headers, name))
+        {
             return stable_hash(value.as_bytes());
         }
         if on.path {
@@ -136,15 +134,4 @@ fn hash_of(client: IpAddr) -> u64 {
         IpAddr::V4(ip) => stable_hash(&ip.octets()),
         IpAddr::V6(ip) => stable_hash(&ip.octets()),
     }
-}
-
-/// The value of the cookie `name`.
-pub(super) fn cookie<'a>(head: &'a RequestHeader, name: &str) -> Option<&'a str> {
-    head.headers
-        .get_all(http::header::COOKIE)
-        .iter()
-        .filter_map(|field| field.to_str().ok())
-        .flat_map(|field| field.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(key, value)| (key == name).then_some(value))
 }

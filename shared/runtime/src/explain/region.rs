@@ -3,10 +3,10 @@
 use super::Subject;
 use crate::clock;
 use crate::plan::Plan;
-use crate::upstream::{Pool, RegionRoute, RegionView, region_text};
+use crate::upstream::{Pool, RegionRoute, RegionView, cookie, region_text};
 use lb_core::balance::hash::stable_hash;
 use lb_core::config::model::Location;
-use lb_core::region::choice::{Note, Remark};
+use lb_core::region::choice::{Note, Remark, Step};
 use lb_core::region::{Ask, Choice, Ranking, Removal};
 use lb_core::status::{Explain, ExplainStep, Removed};
 use std::net::IpAddr;
@@ -22,11 +22,15 @@ pub(super) fn region(
     let view = route.set.view();
     let location = subject.client.and_then(|client| locate(plan, client));
     let ranking = route.rank(&view, location);
-    let ask = ask(route, subject);
+    let (ask, ignored) = ask(route, subject);
     answer.steps.push(ranks(route, &view, &ranking));
     answer
         .steps
         .extend(remarks(route, &ranking.trace(&view.candidates, &ask)));
+    answer.steps.extend(ignored.map(|why| ExplainStep {
+        step: format!("sticky: the cookie is ignored: {why}"),
+        ..ExplainStep::default()
+    }));
     if view.fails_open {
         answer.steps.push(ExplainStep {
             step: "fail open: no region is left, so that all are used".to_owned(),
@@ -90,7 +94,16 @@ fn ranks(route: &RegionRoute, view: &RegionView, ranking: &Ranking) -> ExplainSt
 fn remarks(route: &RegionRoute, notes: &[Note]) -> Vec<ExplainStep> {
     let told = |note: &Note| {
         let region = name(route, note.index);
+        let cookie = note.step == Step::Sticky;
         let text = match note.remark {
+            Remark::Preferred if cookie => format!("{region} is named by the cookie"),
+            Remark::NotAvailable if cookie => {
+                format!("{region} is named by the cookie, but not to be had")
+            }
+            Remark::Keeps(share) if cookie => format!(
+                "{region} keeps {} of the requests with its cookie, and fewer of the others",
+                percent(share)
+            ),
             Remark::Removed(_) | Remark::Rank(_) => return None,
             Remark::Preferred => format!("{region} is named by the request"),
             Remark::NotAvailable => format!("{region} is named by the request, but not to be had"),
@@ -135,23 +148,36 @@ fn why(view: &RegionView, index: usize, reason: Removal) -> String {
     }
 }
 
-fn ask(route: &RegionRoute, subject: &Subject) -> Ask {
+/// What the request brings, and why its cookie is ignored, if it is.
+fn ask(route: &RegionRoute, subject: &Subject) -> (Ask, Option<String>) {
+    let (sticky, ignored) = bound(route, subject);
     let header = route.set.failover.override_header.as_ref();
     let named = header
         .and_then(|header| subject.headers.get(header.as_str()))
         .and_then(|value| value.to_str().ok());
-    let position = |named: &str| {
-        let mut regions = route.set.regions.iter();
-        regions.position(|region| region.name.as_str() == named)
-    };
-    Ask {
+    let ask = Ask {
         client: subject.client.map(|client| match client {
             IpAddr::V4(ip) => stable_hash(&ip.octets()),
             IpAddr::V6(ip) => stable_hash(&ip.octets()),
         }),
-        sticky: None,
-        demanded: named.and_then(position),
+        sticky,
+        demanded: named.and_then(|name| route.position(name)),
         spill: route.spill,
+    };
+    (ask, ignored)
+}
+
+/// The region that the cookie binds the request to, or why it binds it to none.
+fn bound(route: &RegionRoute, subject: &Subject) -> (Option<usize>, Option<String>) {
+    let sticky = route.sticky.as_ref();
+    let found = sticky.and_then(|s| Some(s.target(cookie(&subject.headers, &s.cookie)?)));
+    match found {
+        None => (None, None),
+        Some(Err(bad)) => (None, Some(bad.to_string())),
+        Some(Ok(region)) => match route.position(region) {
+            None => (None, Some(format!("there is no region {region} any more"))),
+            at => (at, None),
+        },
     }
 }
 

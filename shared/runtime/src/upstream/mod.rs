@@ -23,6 +23,7 @@ pub use admission::{
 };
 pub(crate) use admission::{Entry, Need, Place};
 pub use affinity::Sticky;
+pub(crate) use affinity::cookie;
 pub use changes::Changes;
 pub(crate) use dial::Dialer;
 pub use endpoint::{Endpoint, EndpointKey, Health};

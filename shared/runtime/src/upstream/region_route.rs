@@ -1,6 +1,6 @@
 //! How a route uses the regions.
 
-use super::{RegionSet, RegionView};
+use super::{RegionSet, RegionView, Sticky};
 use arc_swap::ArcSwap;
 use lb_core::config::model::{Location, RegionChoice, RegionOrder};
 use lb_core::region::tally::Tally;
@@ -17,6 +17,8 @@ pub struct RegionRoute {
     pub order: RegionOrder,
     /// The largest share of a region's requests that may go elsewhere for want of capacity, 0 to 1.
     pub spill: f64,
+    /// The cookie that keeps users in a region.
+    pub sticky: Option<Sticky>,
     allowed: Vec<bool>,
     ranking: ArcSwap<(u64, Ranking)>,
 }
@@ -26,7 +28,7 @@ pub struct RegionRoute {
 impl RegionRoute {
     /// A route over `set`; an empty list of allowed regions means all of it.
     #[must_use]
-    pub fn new(set: Arc<RegionSet>, choice: &RegionChoice) -> Self {
+    pub fn new(set: Arc<RegionSet>, choice: &RegionChoice, sticky: Option<Sticky>) -> Self {
         let allowed = set
             .regions
             .iter()
@@ -36,9 +38,17 @@ impl RegionRoute {
             set,
             order: choice.policy,
             spill: choice.spill.ratio(),
+            sticky,
             allowed,
             ranking: ArcSwap::from_pointee((0, Ranking::default())),
         }
+    }
+
+    /// The position of the region `name`, allowed or not.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        let mut regions = self.set.regions.iter();
+        regions.position(|region| region.name.as_str() == name)
     }
 
     /// Chooses a region that is not `tried`.

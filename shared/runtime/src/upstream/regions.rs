@@ -191,6 +191,7 @@ impl RegionEntry {
                 spill: judged.basin.spill(),
                 room: judged.basin.room(),
                 spare: judged.basin.spare(),
+                bound: judged.basin.bound(),
             },
         }
     }

@@ -24,6 +24,7 @@ mod geo;
 mod health;
 mod limits;
 mod listeners;
+mod peers;
 mod pools;
 mod protect;
 mod regions;
@@ -65,6 +66,7 @@ fn check_regional(config: &Regional, document: &Document) -> Result<(), Faults> 
     let root = Path::root();
     let mut report = Report::new(document);
     listeners::check(&mut report, &config.listeners, &config.admin);
+    peers::check(&mut report, &config.peers);
     limits::check(&mut report, &config.limits, &root.key("limits"));
     limits::access_log(&mut report, &config.access_log, &root.key("access_log"));
     routes::check(&mut report, &config.routes);
@@ -77,6 +79,7 @@ fn check_global(config: &Global, document: &Document) -> Result<(), Faults> {
     let root = Path::root();
     let mut report = Report::new(document);
     listeners::check(&mut report, &config.listeners, &config.admin);
+    peers::check(&mut report, &config.peers);
     limits::check(&mut report, &config.limits, &root.key("limits"));
     limits::access_log(&mut report, &config.access_log, &root.key("access_log"));
     routes::check(&mut report, &config.routes);

@@ -2,7 +2,7 @@
 
 use super::health::nearest;
 use super::report::Report;
-use crate::config::model::{Overload, Pool, Route};
+use crate::config::model::{Overload, Pool, RegionChoice, Route};
 use crate::config::read::{Code, Path};
 use crate::config::scalar::DurationText;
 
@@ -65,6 +65,21 @@ pub(super) fn route(report: &mut Report<'_>, route: &Route, path: &Path) {
     let what = format!("the route \"{name}\" copies nothing");
     let write = "write `mirror: { pool: … }`, or remove the key";
     report.empty_section(&path.key("mirror"), route.mirror.is_none(), &what, write);
+}
+
+/// The cookie of a route over regions.
+pub(super) fn region_cookie(
+    report: &mut Report<'_>,
+    name: &str,
+    choice: &RegionChoice,
+    path: &Path,
+) {
+    let write = "write `affinity: { secret_file: … }`, or remove the key";
+    let what = format!("the route \"{name}\" keeps nobody in a region");
+    report.empty_section(path, choice.affinity.is_none(), &what, write);
+    if let Some(affinity) = &choice.affinity {
+        report.duration(&path.key("ttl"), affinity.ttl, LEAST_TTL);
+    }
 }
 
 fn rate_limit(report: &mut Report<'_>, route: &Route, path: &Path) {

@@ -93,6 +93,8 @@ pub(super) fn global(report: &mut Report<'_>, routes: &[Route], regions: &[Regio
                 "keep one of regions and redirect",
             );
         }
+        let cookie = path().key("regions").key("affinity");
+        super::protect::region_cookie(report, name.as_str(), choice, &cookie);
         let mut seen = Seen::new();
         let place = |at: usize| path().key("regions").key("allowed").index(at);
         for (entry, region) in choice.allowed.iter().enumerate() {

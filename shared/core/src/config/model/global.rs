@@ -3,7 +3,7 @@
 use super::health::{HealthCheck, Outlier};
 use super::listener::{AccessLog, Admin, Listener, Threading};
 use super::{Limits, Route, UpstreamHttp, UpstreamTls};
-use crate::config::scalar::{DurationText, Percent};
+use crate::config::scalar::{DurationText, Percent, ServerAddressFormat};
 use crate::name::{RegionName, ReplicaName, ServerName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,11 @@ pub struct Global {
     /// Where operators come in.
     #[serde(default)]
     pub admin: Admin,
+    /// Admin addresses of the sister replicas, `address:port` or `name:port` (all addresses of the name count): rate limits are divided
+    /// among those that are alive. This replica may be among them.
+    #[serde(default)]
+    #[schemars(with = "Vec<ServerAddressFormat>")]
+    pub peers: Vec<String>,
     /// Addresses whose forwarding headers are believed: load balancers in front.
     #[serde(default)]
     pub trusted_proxies: Vec<Cidr>,

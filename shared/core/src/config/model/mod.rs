@@ -28,4 +28,4 @@ pub use route::{
     HeaderEdits, HeaderMatch, PathMatch, Redirect, RegionChoice, Retry, Rewrite, Route, RouteMatch,
     Timeouts,
 };
-pub use traffic::{Fault, FaultAbort, FaultDelay, Mirror, RateKey, RateLimit};
+pub use traffic::{Fault, FaultAbort, FaultDelay, Mirror, RateKey, RateLimit, RegionAffinity};

@@ -2,6 +2,7 @@
 
 use super::listener::{AccessLog, Admin, Listener, Threading};
 use super::{Cidr, Limits, Pool, Route};
+use crate::config::scalar::ServerAddressFormat;
 use crate::name::{RegionName, ReplicaName, ZoneName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,11 @@ pub struct Regional {
     /// Where operators come in.
     #[serde(default)]
     pub admin: Admin,
+    /// Admin addresses of the sister replicas, `address:port` or `name:port` (all addresses of the name count): rate limits are divided
+    /// among those that are alive. This replica may be among them.
+    #[serde(default)]
+    #[schemars(with = "Vec<ServerAddressFormat>")]
+    pub peers: Vec<String>,
     /// Addresses whose forwarding headers and `x-lb-*` are believed: the global replicas.
     #[serde(default)]
     pub trusted_proxies: Vec<Cidr>,

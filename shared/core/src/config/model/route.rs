@@ -1,7 +1,7 @@
 //! Routes: which requests go where, and how they are treated on the way.
 
 use super::health::StatusRange;
-use super::traffic::{Fault, Mirror, RateLimit};
+use super::traffic::{Fault, Mirror, RateLimit, RegionAffinity};
 use crate::config::scalar::{
     ByteSize, DurationText, HeaderNameFormat, HostPatternFormat, MethodFormat, Percent,
 };
@@ -121,6 +121,8 @@ pub struct RegionChoice {
     /// Largest share of a full region's requests that may go to other regions. 0%: they stay, and the region refuses
     /// what it can't take. Requests of a region that is out always may.
     pub spill: Percent,
+    /// A cookie that keeps a user in a region.
+    pub affinity: Option<RegionAffinity>,
 }
 
 /// A redirect. Parts that are not given stay as they were.
@@ -213,6 +215,7 @@ impl Default for RegionChoice {
             policy: super::RegionOrder::default(),
             allowed: Vec::new(),
             spill: Percent::new(100.0),
+            affinity: None,
         }
     }
 }

@@ -4,12 +4,13 @@ use crate::config::scalar::{DurationText, Percent};
 use crate::name::PoolName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// A limit of the rate of one client. More: 429.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
-    /// Requests in `per`, over all live replicas of this tier.
+    /// Requests in `per`, over this replica and its live `peers`.
     #[schemars(range(min = 1))]
     pub requests: u32,
     /// The time in which they may come.
@@ -37,6 +38,23 @@ pub struct RateKey {
     pub header: Option<String>,
     /// The path without its query: all clients share one limit for each path.
     pub path: bool,
+}
+
+/// A signed cookie that keeps a user in a region.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegionAffinity {
+    /// The cookie's name. Another one than those of the regional tier's pools: both stand on one response.
+    #[serde(default = "cookie")]
+    #[schemars(extend("format" = "cookie-name"))]
+    pub cookie: String,
+    /// How long a user stays; counted anew with each cookie.
+    #[serde(default = "hour")]
+    pub ttl: DurationText,
+    /// File with the secrets that sign it, one a line, at least 16 characters each: the first signs, all are accepted.
+    /// The same on all replicas.
+    #[schemars(extend("format" = "file"))]
+    pub secret_file: PathBuf,
 }
 
 /// Copies of a share of the requests, sent to another pool; their answers are dropped.
@@ -82,6 +100,14 @@ pub struct FaultAbort {
     /// The answer's status.
     #[schemars(range(min = 400, max = 599))]
     pub status: u16,
+}
+
+fn cookie() -> String {
+    "lb-region".to_owned()
+}
+
+fn hour() -> DurationText {
+    DurationText::secs(3600)
 }
 
 fn second() -> DurationText {

@@ -139,6 +139,10 @@ impl Ranking {
             }
             if ask.sticky == Some(index) {
                 note(Step::Sticky, preferred(candidate.is_usable()));
+                let keeps = candidate.keeps(ask.spill, true);
+                if candidate.is_usable() && keeps < 1.0 {
+                    note(Step::Sticky, Remark::Keeps(keeps));
+                }
             }
             if ask.demanded == Some(index) {
                 note(Step::Override, Remark::Preferred);

@@ -38,23 +38,25 @@ impl Ranking {
         rng: &mut impl Rng,
     ) -> Choice {
         let at = |index: usize| candidates.get(index).filter(|_| !tried(index));
-        let region = |index, home| {
+        let region = |index, home, bound| {
             Choice::Region(Picked {
                 index,
                 home,
+                bound,
                 last_resort: false,
             })
         };
         if let Some(index) = ask.demanded.filter(|index| self.may_demand(*index, &at)) {
-            return region(index, Some(index));
+            return region(index, Some(index), false);
         }
         let Some(home) = self.home(ask, &at, rng) else {
             return self.last_resort(&at);
         };
+        let bound = ask.sticky == Some(home);
+        let region = |index, home| region(index, home, bound);
         let alive = at(home).filter(|home| home.is_usable());
         let keeps = alive.is_some_and(|candidate| {
-            let spill = candidate.factors.spill.min(ask.spill);
-            let keep = candidate.share() * (1.0 - spill);
+            let keep = candidate.keeps(ask.spill, bound);
             keep >= 1.0 || point(ask, LEAVE, home, rng) < keep
         });
         if keeps {
@@ -157,6 +159,7 @@ impl Ranking {
             Some((_, index)) => Choice::Region(Picked {
                 index,
                 home: None,
+                bound: false,
                 last_resort: true,
             }),
             None => Choice::Exhausted,

@@ -40,6 +40,7 @@ pub struct Basin {
     usable: bool,
     was_usable: bool,
     homed: Pair,
+    bound: Average,
     /// Received and sent requests, as late as the reports are: else, while load moves, the receiver's own share would be
     /// taken for less than it is.
     received: Late,
@@ -74,6 +75,7 @@ impl Basin {
             usable: false,
             was_usable: false,
             homed: Pair::new(RATES, EBB),
+            bound: Average::new(RATES),
             received: Late::new(LAG, RATES, RECEIVED),
             sent: Late::new(LAG, RATES, RECEIVED),
             rps: Pair::new(RATES, BRIM),
@@ -104,6 +106,7 @@ impl Basin {
         let seconds = step.as_secs_f64();
         let traffic = &gauge.traffic;
         self.homed.add(traffic.homed as f64 / seconds, step);
+        self.bound.add(traffic.bound as f64 / seconds, step);
         self.received.add(traffic.received as f64 / seconds, step);
         self.sent
             .add((traffic.kept + traffic.received) as f64 / seconds, step);
@@ -147,6 +150,15 @@ impl Basin {
     #[must_use]
     pub const fn spare(&self) -> f64 {
         self.spare
+    }
+
+    /// Share of the requests belonging here that a cookie binds, 0 to 1, averaged over 5 s.
+    #[must_use]
+    pub fn bound(&self) -> f64 {
+        match (self.bound.get(), self.homed.slow()) {
+            (Some(bound), Some(homed)) if homed > 0.0 => (bound / homed).clamp(0.0, 1.0),
+            _ => 0.0,
+        }
     }
 
     /// How full the region is, smoothed; 1 is full. None: unknown, which is not zero.

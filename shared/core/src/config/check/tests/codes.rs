@@ -333,6 +333,17 @@ fn protection() {
     let mirror = edit(GLOBAL, G_ROUTE, "  - { name: all, mirror: { pool: app } }\n");
     let found: Vec<_> = global(&mirror).into_iter().map(|(code, _, path)| (code, path)).collect();
     assert_eq!(found, [(Unsupported, "routes[0].mirror".to_owned())]);
+    let region = |text: &str| edit(GLOBAL, G_ROUTE, &format!("  - {{ name: all, regions: {{ affinity: {text} }} }}\n"));
+    for (text, code, path) in [
+        ("", WrongType, "routes[0].regions.affinity"),
+        ("{ cookie: a }", Code::MissingKey, "routes[0].regions.affinity.secret_file"),
+        ("{ secret_file: a, ttl: 1ms }", OutOfRange, "routes[0].regions.affinity.ttl"),
+        ("{ secret_file: a, cookie: a=b }", Code::BadFormat, "routes[0].regions.affinity.cookie"),
+    ] {
+        let found = global(&region(text));
+        assert_eq!(found, [(code, 5, path.to_owned())], "{text}");
+    }
+    assert_eq!(global(&region("{ secret_file: secrets }")), []);
     for new in [
         pool("circuit_breaker: { max_pending: 0, max_wait: 0s }"),
         pool("slow_start: { window: 0s }"),
@@ -340,6 +351,30 @@ fn protection() {
     ] {
         assert_eq!(regional(&edit(REGIONAL, POOL, &new)), [], "{new}");
     }
+}
+
+#[test]
+fn peers() {
+    use Code::{BadFormat, DuplicateName};
+    for (text, code, path) in [
+        ("[10.0.0.1]", BadFormat, "peers[0]"),
+        ("[a:1, \"http://b:2\"]", BadFormat, "peers[1]"),
+        (
+            "[a.svc:9900, b:9900, A.svc.:9900]",
+            DuplicateName,
+            "peers[2]",
+        ),
+    ] {
+        let regional_text = edit(
+            REGIONAL,
+            "region: eu\n",
+            &format!("region: eu\npeers: {text}\n"),
+        );
+        let found = regional(&regional_text);
+        assert_eq!(found, [(code, 3, path.to_owned())], "{text}");
+    }
+    let own = edit(GLOBAL, "routes:\n", "peers: [127.0.0.1:9900]\nroutes:\n");
+    assert_eq!(global(&own), [], "one list for all replicas");
 }
 
 #[test]
