@@ -9,7 +9,8 @@
 //! than burst × interval ahead. One atomic word, a compare and swap, no refilling timer.
 //!
 //! # Replicas
-//! Each of N live replicas enforces rate ÷ N and burst ÷ N (at least 1). A client whose connections all end on one
+//! Each of N live replicas ([`super::peers`]) enforces rate ÷ N and burst ÷ N (at least 1). A client's state is a time and burst ×
+//! interval stays the same, so a change of N gives nobody a fresh burst. A client whose connections all end on one
 //! replica gets less than its rate, then; sharing counts instead would put another service on the path of requests.
 //!
 //! # Fields
