@@ -21,16 +21,16 @@
 //!
 //! # Limits
 //! The average mixes routes; a shift of the mix in one region only looks like a slow-down of it. A region that is slow for
-//! good is taken for normal after about an hour, or after twelve times as long as it was seen before. With one region there is nothing to compare with.
+//! good is taken for normal after about an hour, or after a time of slowness in proportion to how long it was seen before. With one region there is nothing to compare with.
 
 use crate::time::Instant;
 use std::time::Duration;
 
 /// The time constant of the past.
 const PAST: Duration = Duration::from_secs(600);
-/// The same while the region is slow: it must not become normal meanwhile. A short past proves less: its twelvefold is enough.
+/// The same while the region is slow: it must not become normal meanwhile. A short past proves less: its sixtyfold is enough.
 const PAST_SLOW: Duration = Duration::from_secs(3600);
-const PROOF: u32 = 12;
+const PROOF: u32 = 60;
 /// The time constant of the present.
 const PRESENT: Duration = Duration::from_secs(3);
 /// Time with answers before a region has a past. The first ones are slow, if anything: connections are opened for them.

@@ -86,6 +86,6 @@ fn a_short_past_is_enough_and_forgotten_sooner() {
     run(&mut regions, &mut clock, 5, &[20.0; 3]);
     run(&mut regions, &mut clock, 10, &[100.0, 20.0, 20.0]);
     assert!(regions[0].share < 0.7, "{:?}", regions[0]);
-    run(&mut regions, &mut clock, 300, &[100.0, 20.0, 20.0]);
+    run(&mut regions, &mut clock, 900, &[100.0, 20.0, 20.0]);
     assert_eq!(regions[0].share, 1.0, "five seconds prove little");
 }
