@@ -152,7 +152,10 @@ impl Request {
         let saved = match *ended {
             Ended::Proxied { status } => !self.rule.retry.is_retryable_status(status),
             Ended::Answered { .. } => false,
-            Ended::Broken { reason, .. } if reason == Reason::ClientLeft => return,
+            Ended::Broken {
+                reason: Reason::ClientLeft,
+                ..
+            } => return,
             Ended::Broken { .. } => false,
         };
         self.rule.budget.settle(kind, saved, self.now);
