@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Regional {
-    /// This replica's name, unique in its region. The command line and `LB__NAME` override it.
+    /// This replica's name, unique in its region.
     pub name: ReplicaName,
     /// The region that this replica serves.
     pub region: RegionName,
