@@ -252,3 +252,30 @@ async fn what_a_pool_learned_survives_a_reload() -> Result<()> {
     })
     .await
 }
+
+/// With places for 19, thirty uploads that take their time: they hold back nobody for longer than others may wait.
+#[tokio::test]
+async fn slow_uploads_take_no_places_from_others() -> Result<()> {
+    let platform = start(2, "adaptive_concurrency: { max_limit: 20 }").await?;
+    let address = platform.address()?;
+    let users = platform.load().rate(100.0).no_resend().start()?;
+    let mut uploads = tokio::task::JoinSet::new();
+    for _ in 0..30 {
+        uploads.spawn(async move {
+            let mut conn = RawConn::connect(address).await?;
+            let head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10000\r\n\r\n";
+            conn.write(head).await?;
+            for _ in 0..100 {
+                conn.write(b"x").await?;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            anyhow::Ok(())
+        });
+    }
+    let all = uploads.join_all().await;
+    let report = users.stop().await;
+    let served = all.iter().filter(|upload| upload.is_ok()).count();
+    ensure!(served == 30, "{served} of 30 uploads went on");
+    ensure!(report.failed == 0 && report.sent > 150, "{report}");
+    Ok(())
+}

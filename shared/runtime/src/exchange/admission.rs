@@ -28,8 +28,9 @@ use std::time::Duration;
 
 /// Choices that find their endpoint full, before all are looked through.
 const LOTS: usize = 8;
-/// A body that takes longer than this to arrive is the client's pace, and no longer the pool's load.
-const UPLOAD: Duration = Duration::from_secs(1);
+/// A body that takes longer than this to arrive is the client's pace, and no longer the pool's load. Shorter than
+/// others may wait for a place: a hundred slow uploads at once would else fill the limit of a quiet pool, and have it refuse.
+const UPLOAD: Duration = Duration::from_millis(50);
 
 /// Takes a place in the pool of a routed request, where it has one.
 pub(super) async fn enter(

@@ -352,12 +352,12 @@ impl Control {
         self.limit.min(window.peak.max(1.0))
     }
 
-    /// Fewer requests under way did not make the answers faster: this is how fast the pool is now. What was under
-    /// way before may be so again, and a probe soon tells whether that was true.
+    /// Fewer requests under way did not make the answers faster: this is how fast the pool is now. Twice as
+    /// many may be under way, and a probe soon tells whether that was true.
     fn accept(&mut self, window: &Window, now: Instant) -> Next {
         self.estimate.replace(window);
         let limit = match self.before {
-            // The first cut had halved it.
+            // Not all at once: a queue that was taken for slowness would be back.
             Before::Settled(before) => 2.0 * before.used,
             _ => 2.0 * self.limit,
         };

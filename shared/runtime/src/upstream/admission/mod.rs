@@ -19,8 +19,8 @@
 //! - A semaphore: it has no priorities, and its limit can't follow the latency.
 //!
 //! # Limits
-//! Per replica: each finds its own limit of a shared pool. A slow upload holds its entry until the body is complete, for one
-//! second at most (see `exchange/admission.rs`).
+//! Per replica: each finds its own limit of a shared pool. A slow upload holds its entry until the body is complete, for 50 ms
+//! at most (see `exchange/admission.rs`).
 
 mod gauge;
 mod waiting;
