@@ -30,7 +30,7 @@ use std::time::Duration;
 const LOTS: usize = 8;
 /// A body that takes longer than this to arrive is the client's pace, and no longer the pool's load. Shorter than
 /// others may wait for a place: a hundred slow uploads at once would else fill the limit of a quiet pool, and have it refuse.
-const UPLOAD: Duration = Duration::from_millis(50);
+const UPLOAD: Duration = Duration::from_millis(20);
 
 /// Takes a place in the pool of a routed request, where it has one.
 pub(super) async fn enter(
@@ -154,6 +154,14 @@ async fn wait(
     }
 }
 
+/// Until the body of a request that was sent at that time has taken too long to hold a place.
+pub(super) async fn slow_upload(sent: Instant) {
+    let left = clock::now().until(sent + UPLOAD);
+    if !left.is_zero() {
+        pingora_timeout::sleep(left).await;
+    }
+}
+
 fn has_room(pool: &Pool) -> bool {
     let most = pool.admission.max_in_flight();
     let view = pool.view();
@@ -192,13 +200,6 @@ impl Request {
         if let (Some(entry), true) = (self.entry.take(), self.body.complete) {
             let begun = self.times.sent.max(self.times.uploaded);
             entry.left(self.now.since(begun), self.now);
-        }
-    }
-
-    /// A piece of the body has come.
-    pub(super) fn upload_goes_on(&mut self) {
-        if self.entry.is_some() && clock::now().since(self.times.sent) > UPLOAD {
-            self.entry = None;
         }
     }
 

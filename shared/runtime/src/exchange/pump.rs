@@ -10,6 +10,7 @@
 //! for an upstream, which has to serve as first-byte limit, as idle limit of a download and as idle
 //! limit of a websocket; here each phase sets its own.
 
+use super::admission;
 use super::request::Request;
 use super::response_head;
 use crate::wire::Handle;
@@ -76,6 +77,8 @@ enum Event {
     Uploaded(Result<(), Stuck>),
     /// The client took what waited, or broke off.
     Delivered(io::Result<()>),
+    /// The body takes its time: it holds no place any longer.
+    SlowUpload,
 }
 
 /// The endpoint takes no more of the request.
@@ -123,6 +126,10 @@ impl<'a> Pump<'a> {
                 Event::Body(Ok(piece)) => self.on_body(piece).await,
                 Event::Body(Err(error)) => Some(self.on_client_error(&error)),
                 Event::Uploaded(result) => self.on_uploaded(result),
+                Event::SlowUpload => {
+                    self.request.entry = None;
+                    None
+                }
                 Event::Delivered(Ok(())) => None,
                 Event::Delivered(Err(_)) => Some(TryEnd::ClientLeft { status: self.head }),
             };
@@ -155,8 +162,10 @@ impl<'a> Pump<'a> {
         let server = self.server.as_ref().filter(|server| server.has_backlog());
         let (client_waits, server_waits) = (client.is_some(), server.is_some());
         let window_waits = !self.pending.is_empty();
+        let holds_place = self.request.entry.is_some() && !self.request.body.complete;
         tokio::select! {
             biased;
+            () = admission::slow_upload(self.request.times.sent), if holds_place => Event::SlowUpload,
             taken = drained(client, client_patience), if client_waits => Event::Delivered(taken),
             taken = drained(server, patience), if server_waits => {
                 Event::Uploaded(taken.map_err(|_broken| Stuck))
@@ -216,9 +225,6 @@ impl<'a> Pump<'a> {
                 } else {
                     self.request.rule.max_body
                 };
-                if !self.tunnel {
-                    self.request.upload_goes_on();
-                }
                 if !self.tunnel && !self.request.body.take(&piece, limit) {
                     return Some(match self.head {
                         None => TryEnd::Refused(Reason::BodyTooLarge),

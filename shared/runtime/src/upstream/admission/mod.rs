@@ -19,7 +19,7 @@
 //! - A semaphore: it has no priorities, and its limit can't follow the latency.
 //!
 //! # Limits
-//! Per replica: each finds its own limit of a shared pool. A slow upload holds its entry until the body is complete, for 50 ms
+//! Per replica: each finds its own limit of a shared pool. A slow upload holds its entry until the body is complete, for 20 ms
 //! at most (see `exchange/admission.rs`).
 
 mod gauge;
