@@ -25,6 +25,8 @@ pub struct Deadline(u32);
 pub enum Priority {
     /// Shed first.
     Sheddable,
+    /// Requests that say nothing and have no place in their own region: those that are at home there go first.
+    Displaced,
     /// Requests that say nothing.
     #[default]
     Default,
@@ -106,10 +108,18 @@ impl Deadline {
 // === impl Priority ===
 
 impl Priority {
-    /// Parses `critical`, `default` or `sheddable`, in any case.
+    /// Every priority, the lowest first.
+    pub const ALL: [Self; 4] = [
+        Self::Sheddable,
+        Self::Displaced,
+        Self::Default,
+        Self::Critical,
+    ];
+
+    /// Parses `critical`, `default`, `displaced` or `sheddable`, in any case.
     #[must_use]
     pub fn parse(value: &HeaderValue) -> Option<Self> {
-        [Self::Critical, Self::Default, Self::Sheddable]
+        Self::ALL
             .into_iter()
             .find(|p| value.as_bytes().eq_ignore_ascii_case(p.as_str().as_bytes()))
     }
@@ -120,6 +130,7 @@ impl Priority {
         match self {
             Self::Critical => "critical",
             Self::Default => "default",
+            Self::Displaced => "displaced",
             Self::Sheddable => "sheddable",
         }
     }
@@ -190,7 +201,7 @@ mod tests {
 
     #[test]
     fn priorities_are_ordered_names() {
-        for priority in [Priority::Sheddable, Priority::Default, Priority::Critical] {
+        for priority in Priority::ALL {
             assert_eq!(Priority::parse(&priority.to_value()), Some(priority));
         }
         assert_eq!(

@@ -10,9 +10,9 @@
 //! `throughput × latency without queueing` requests; whatever is under way beyond them waits. So the limit is
 //! that product, both of whose factors are measured, plus its square root, which keeps servers busy when
 //! arrivals are uneven. Three states, in [`control`]:
-//! - **open**: the limit is far above what was seen under way (3 × the peak of the last minutes + 32), and
+//! - **open**: the limit is far above what was seen under way (2.5 × the peak of the last minutes + 8), and
 //!   the latency without queueing is learned in passing, over 15 s. No dip in traffic is needed for that. Once the mean latency
-//!   has doubled, [`watch`] tells a queue from slowness of another cause, before anything is refused.
+//!   is 1.7 times that, [`watch`] tells a queue from slowness of another cause, before anything is refused.
 //! - **limited**, when it is a queue: cut to the product, but by half at most. Then look again:
 //!   when fewer requests under way make the answers faster, it was a queue, and the limit is found by
 //!   further steps. When they don't, the pool has become slower by itself, and the latency is the new normal.

@@ -4,10 +4,12 @@
 //! A pool at its limit has to refuse somebody. By chance, it refuses the checkout as often as the prefetch.
 //!
 //! # Choice
-//! Each priority may fill the limit up to its own share: sheddable 70 %, default 95 %, critical all of it. Below 70 %
+//! Each priority may fill the limit up to its own share: sheddable 70 %, displaced 90 %, default 95 %, critical all of it. Below 70 %
 //! nobody is refused; then prefetches go first, and ordinary requests leave a twentieth for the critical
 //! ones, which are few by their nature (logins, payments, health). A twentieth is small because it is lost to
 //! everyone while no critical ones come; it is one place at least, when the limit has two.
+//! Displaced are ordinary requests whose own region can't serve them: the global tier marks them, so that a region which takes
+//! them in refuses them before its own users.
 //! The count is one, so a priority can't starve another by more than its own share.
 //!
 //! # Rejected
@@ -45,6 +47,7 @@ impl Priority {
     pub fn share_of(self, limit: u32) -> u32 {
         let percent: u64 = match self {
             Self::Sheddable => 70,
+            Self::Displaced => 90,
             Self::Default => 95,
             Self::Critical => 100,
         };
@@ -89,6 +92,7 @@ mod tests {
             held.len()
         };
         assert_eq!(fill(Priority::Sheddable), 70);
+        assert_eq!(fill(Priority::Displaced), 90);
         assert_eq!(fill(Priority::Default), 95);
         assert_eq!(fill(Priority::Critical), 100);
         let shed = admit(&pool, 100, Priority::Default).unwrap_err();
@@ -98,9 +102,9 @@ mod tests {
     proptest! {
         #[test]
         fn shares_are_ordered_and_never_empty(limit in 0u32..) {
-            let [low, mid, high] = [Priority::Sheddable, Priority::Default, Priority::Critical].map(|p| p.share_of(limit));
-            prop_assert!(low <= mid && mid <= high && high == limit);
-            prop_assert!(limit == 0 || low >= 1);
+            let shares = Priority::ALL.map(|p| p.share_of(limit));
+            prop_assert!(shares.is_sorted() && shares[3] == limit);
+            prop_assert!(limit == 0 || shares[0] >= 1);
         }
     }
 }

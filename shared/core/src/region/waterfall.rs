@@ -15,6 +15,10 @@
 //!   home. Each of the two kinds is offered room in proportion. Room shrinks at once and grows by 10 points a second, by
 //!   100 while the region has plain room. A region that spills takes little, above a tenth nothing, unless it is plainly
 //!   not full: so load never cascades.
+//! - **All full.** When the requests without a home find less room than they need, some of them are refused whatever is done. A region
+//!   knows better than its report how many more it can serve, so up to a tenth more than it can do is sent there, and it refuses
+//!   what is too much: its guests first, as the global tier marks them ([`Priority::Displaced`]). Else small regions, whose requests come
+//!   unevenly, would idle while others are refused here.
 //! - **After a surge** all that was averaged over it is too high, and regions would refuse each other's requests for half a
 //!   minute while they are half empty. So each value that closes a region has a fast average beside the slow one, and the
 //!   smaller one counts.
@@ -27,12 +31,15 @@
 //! - Spill by utilisation alone: proportional control with a gain of 8 over a delay of one second; it oscillates.
 //! - One share of room for all that is displaced: after a surge most of it is spill that lingers and stays at home
 //!   anyway, and what little was lost was refused for want of room.
+//! - Refusing here all that is above the cap: of two regions with eight places each, a sixth stayed unused.
 //! - Counting displaced load as the receiver's own: after a loss all survivors are at their cap and would spill to each
 //!   other for ever.
 //!
 //! # Limits
 //! One replica can't count the others' requests. It takes them to be like its own, scaled by the ratio of what a region
 //! reports to what this replica sends there.
+//!
+//! [`Priority::Displaced`]: crate::limit::shed::Priority::Displaced
 
 mod basin;
 mod gauge;
@@ -44,8 +51,13 @@ pub use gauge::Gauge;
 use crate::config::model::Failover;
 use crate::time::Instant;
 
-/// Displaced load fills a region to this much below the point where spill is complete.
+/// Displaced load fills a region to this much below the point where spill is complete …
 const MARGIN: f64 = 0.03;
+/// … unless there is not enough room below: then to this.
+const BRIMFUL: f64 = 1.10;
+/// Of those, less are sent from this fullness on, and none this much above it.
+const REFUSING: f64 = 1.10;
+const REFUSING_SPAN: f64 = 0.15;
 /// A region that needs to give away this share takes nothing.
 const SPILLING: f64 = 0.10;
 /// Unless it is this much below the point where spill begins.
@@ -86,6 +98,7 @@ pub fn plan(basins: &mut [&mut Basin], rules: &Rules, now: Instant) {
     }
     let left = left(basins, displaced.lost, rules);
     let lost = displaced.lost.max(LEAST_DISPLACED);
+    let brimful = brimful(basins, displaced.lost, rules);
     let spilled = displaced.spilled.max(LEAST_DISPLACED);
     for basin in basins.iter_mut() {
         if basin.is_new() {
@@ -94,7 +107,9 @@ pub fn plan(basins: &mut [&mut Basin], rules: &Rules, now: Instant) {
         }
         match basin.room_for_others(rules) {
             Some(rps) => {
-                let (room, spare) = (rps / lost, rps * left / spilled);
+                let more = basin.room_to_the_brim(rules).map_or(0.0, |more| more - rps);
+                let room = (rps + more.max(0.0) * brimful) / lost;
+                let spare = rps * left / spilled;
                 basin.aim_room(room.min(1.0), spare.min(1.0), rules, now);
             }
             // Nothing is known that it could be short of.
@@ -113,6 +128,25 @@ fn left(basins: &[&mut Basin], lost: f64, rules: &Rules) -> f64 {
         }
     }
     if room > lost { 1.0 - lost / room } else { 0.0 }
+}
+
+/// The part of what is between the cap and the brim that the requests without a home need.
+fn brimful(basins: &[&mut Basin], lost: f64, rules: &Rules) -> f64 {
+    let (mut room, mut most) = (0.0, 0.0);
+    for basin in basins {
+        let (Some(below), Some(brim)) =
+            (basin.room_for_others(rules), basin.room_to_the_brim(rules))
+        else {
+            return 0.0;
+        };
+        room += below;
+        most += brim.max(below);
+    }
+    if most > room {
+        ((lost - room) / (most - room)).clamp(0.0, 1.0)
+    } else {
+        0.0
+    }
 }
 
 // === impl Displaced ===
@@ -165,6 +199,11 @@ impl Rules {
     fn guard(&self, utilisation: f64) -> f64 {
         let span = (1.0 - self.full).max(0.01);
         ((1.0 - utilisation) / span).clamp(0.0, 1.0)
+    }
+
+    /// The same for what may be refused: refusals say `utilisation` above 1.
+    fn guard_brim(utilisation: f64) -> f64 {
+        (1.0 - (utilisation - REFUSING) / REFUSING_SPAN).clamp(0.0, 1.0)
     }
 }
 

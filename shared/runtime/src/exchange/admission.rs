@@ -28,9 +28,9 @@ use std::time::Duration;
 
 /// Choices that find their endpoint full, before all are looked through.
 const LOTS: usize = 8;
-/// A body that takes longer than this to arrive is the client's pace, and no longer the pool's load. Shorter than
-/// others may wait for a place: a hundred slow uploads at once would else fill the limit of a quiet pool, and have it refuse.
-const UPLOAD: Duration = Duration::from_millis(20);
+/// A body that takes longer than this to arrive is the client's pace, and not the pool's load until it is there. Far shorter
+/// than others may wait for a place: a hundred slow uploads at once would else fill the limit of a quiet pool, and have it refuse.
+const UPLOAD: Duration = Duration::from_millis(2);
 
 /// Takes a place in the pool of a routed request, where it has one.
 pub(super) async fn enter(
@@ -192,6 +192,14 @@ impl Request {
         if status < 500 && self.body.complete {
             let begun = self.times.sent.max(self.times.uploaded);
             entry.answered(self.now.since(begun), self.now);
+        }
+    }
+
+    /// The body of a slow upload is complete, and the work begins: it counts again, whether there is a place or not, as nobody
+    /// can take back what has been sent.
+    pub(super) fn return_to_admission(&mut self) {
+        if let (None, Action::Pool(pool)) = (&self.entry, &self.rule.action) {
+            self.entry = Some(pool.admission.enter_anyway());
         }
     }
 

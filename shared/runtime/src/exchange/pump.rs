@@ -252,6 +252,9 @@ impl<'a> Pump<'a> {
         }
         if !self.tunnel && (ended || self.session.is_body_done()) && !self.request.body.complete {
             self.request.body_ended();
+            if self.head.is_none() {
+                self.request.return_to_admission();
+            }
             if self.pending.is_empty() {
                 self.finish_upload().await;
             }

@@ -80,6 +80,8 @@ pub(super) struct Tries {
     pub(super) memory: Option<Arc<RegionMemory>>,
     /// The region that it belongs to is out, and no other has room.
     pub(super) found_no_room: bool,
+    /// The region that is being tried is not the one that it belongs to.
+    pub(super) is_guest: bool,
     /// The region that refused it for overload.
     pub(super) refused_by: Option<usize>,
     /// The region that is being tried, and how often it was.

@@ -78,11 +78,15 @@ impl Request {
         let tried = |index: usize| spent.contains(&index);
         let ask = self.ask;
         let choice = clock::with_rng(|rng| route.choose(&ask, self.location, tried, rng));
-        if self.tries.made == 0 && self.tries.spent_regions.is_empty() {
+        let is_first = self.tries.spent_regions.is_empty();
+        if self.tries.made == 0 && is_first {
             route.count(&choice);
         }
         match choice {
-            Choice::Region(picked) => Some(picked.index),
+            Choice::Region(picked) => {
+                self.tries.is_guest = !is_first || picked.home != Some(picked.index);
+                Some(picked.index)
+            }
             Choice::Full(_) => {
                 self.tries.found_no_room = true;
                 None

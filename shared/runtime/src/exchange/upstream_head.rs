@@ -182,8 +182,12 @@ fn forward(
     let attempt = u8::try_from(request.attempt()).unwrap_or(Attempt::MAX);
     head.insert_header(ATTEMPT, HeaderValue::from(u16::from(attempt)))?;
     head.insert_header(DEADLINE, Deadline::new(request.time_left()).to_value())?;
-    if request.priority != Priority::default() {
-        head.insert_header(PRIORITY, request.priority.to_value())?;
+    let priority = match request.priority {
+        Priority::Default if request.tries.is_guest => Priority::Displaced,
+        priority => priority,
+    };
+    if priority != Priority::default() {
+        head.insert_header(PRIORITY, priority.to_value())?;
     }
     Ok(())
 }

@@ -8,15 +8,16 @@ const LEARN: f64 = 15.0;
 const RISE: f64 = 30.0;
 /// Time constant in which a peak is forgotten.
 const HOLD: f64 = 60.0;
-/// The open limit: this many times the peak, and this many on top.
-const OPEN_FACTOR: f64 = 3.0;
-const OPEN_ROOM: f64 = 32.0;
+/// The open limit: this many times the peak, and this many on top. That is the queue which a sudden overload builds before it is
+/// seen, and the jump which a load may make: the next one follows as soon as the answers to this one are back.
+const OPEN_FACTOR: f64 = 2.5;
+const OPEN_ROOM: f64 = 8.0;
 /// Time constant of the level: as fast as a load may usually change.
 const LEVEL: f64 = 3.0;
 /// Above this latency over its baseline, the number under way may hold a queue.
 const CALM: f64 = 1.25;
 /// Latency over its baseline from which on a queue is suspected.
-const SUSPECT: f64 = 2.0;
+const SUSPECT: f64 = 1.7;
 /// Above this latency over its baseline, a peak says more of the queue than of the demand.
 const QUEUED: f64 = 1.25;
 /// A baseline below this is taken as this: on a busy machine, a millisecond comes and goes.

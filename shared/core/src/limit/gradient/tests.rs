@@ -286,7 +286,7 @@ fn silence_opens_the_limit() {
         limit.tick(now);
     }
     assert_eq!(limit.snapshot().phase, Phase::Open);
-    assert!(limit.limit() > 30);
+    assert!(limit.limit() > 10);
 }
 
 #[test]
@@ -332,4 +332,42 @@ fn fast_pools_are_not_shed_for_a_millisecond() {
     let over = case.run(2.0, 10.0, 2.0);
     assert!(over.goodput() >= 0.9 * case.capacity());
     assert!(over.mean() <= 0.012, "{} s", over.mean());
+}
+
+#[test]
+fn a_sudden_overload_builds_a_short_queue_before_it_is_seen() {
+    for (workers, load, most) in [
+        (9, 5.0, 7.0),
+        (18, 5.0, 7.0),
+        (50, 5.0, 5.0),
+        (18, 2.0, 5.0),
+    ] {
+        for seed in 0..4 {
+            let mut case = Case::new((workers, 0.1), Service::Constant, seed);
+            case.sim.patience = 2.0;
+            case.run(0.5, 3.0, 0.0);
+            let over = case.run(load, 5.0, 0.0);
+            let (share, p99) = (over.goodput() / case.capacity(), over.quantile(0.99) / 0.1);
+            let what = format!("{workers} workers x{load} seed {seed}");
+            assert!(share >= 0.9, "{what}: goodput {share} with the onset");
+            assert!(
+                p99 <= most,
+                "{what}: p99 {p99} times the usual with the onset"
+            );
+        }
+    }
+}
+
+/// More and more may be under way as answers show that it does no harm.
+#[test]
+fn a_jump_within_the_capacity_is_let_in() {
+    for (workers, usual, load) in [(20, 0.1, 0.8), (100, 0.2, 0.9), (100, 0.1, 0.8)] {
+        for seed in 0..4 {
+            let mut case = Case::new((workers, 0.1), Service::Exponential, seed);
+            case.run(usual, 10.0, 0.0);
+            let jump = case.run(load, 0.5, 0.0);
+            let what = format!("{workers} workers {usual} to {load} seed {seed}");
+            assert!(shed(&jump) <= 0.03, "{what}: {} shed", shed(&jump));
+        }
+    }
 }

@@ -63,11 +63,10 @@ pub(super) struct Gather {
 // === impl Window ===
 
 impl Window {
-    /// The peak, as far as answers bear it out: while a load rises, the number under way runs ahead of what is answered, and
-    /// would open the limit for the very queue that it is to prevent.
+    /// The peak, as far as answers bear it out: as many under way as those met that are back by now. While a load rises, the number
+    /// under way runs ahead of that, and would open the limit for the very queue that it is to prevent.
     pub(super) fn reached(&self) -> f64 {
-        let busy = self.count / self.age.max(1e-3) * self.mean;
-        self.peak.min(1.5 * busy + 4.0 * busy.sqrt() + 4.0)
+        self.peak.min(1.25 * self.met + 3.0 * self.met.sqrt() + 3.0)
     }
 }
 

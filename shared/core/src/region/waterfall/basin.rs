@@ -2,7 +2,7 @@
 
 use super::gauge::Gauge;
 use super::rate::{Average, Late, Pair};
-use super::{Displaced, MARGIN, Rules, SPILLING};
+use super::{BRIMFUL, Displaced, MARGIN, Rules, SPILLING};
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -227,18 +227,27 @@ impl Basin {
 
     /// Requests per second that it can take for others; none: no limit is known.
     pub(super) fn room_for_others(&self, rules: &Rules) -> Option<f64> {
+        self.room_below(rules.full - MARGIN, rules, |fullness| rules.guard(fullness))
+    }
+
+    /// The same with those of which it will refuse some.
+    pub(super) fn room_to_the_brim(&self, rules: &Rules) -> Option<f64> {
+        self.room_below(BRIMFUL, rules, Rules::guard_brim)
+    }
+
+    fn room_below(&self, cap: f64, rules: &Rules, guard: impl Fn(f64) -> f64) -> Option<f64> {
         if !self.usable {
             return Some(0.0);
         }
         // A surge that is over closes it no longer.
         let own = self.own.get()?.min(self.own_now?);
-        let room = ((rules.full - MARGIN) * self.capacity.get()? - own).max(0.0);
+        let room = (cap * self.capacity.get()? - own).max(0.0);
         let Some(fullness) = self.fullness.get() else {
             return Some(room);
         };
         // Not the damped one: it lingers for half a minute after the need is gone.
         let spilling = (1.0 - self.need / SPILLING).max(rules.ease(fullness));
-        Some(room * spilling * rules.guard(fullness))
+        Some(room * spilling * guard(fullness))
     }
 
     /// Whether it has never been usable yet.

@@ -14,8 +14,6 @@ const SMOOTH: Duration = Duration::from_secs(1);
 /// Stands for "not limited", whose utilisation is unknown.
 const UNKNOWN: u64 = u64::MAX;
 
-const PRIORITIES: [Priority; 3] = [Priority::Sheddable, Priority::Default, Priority::Critical];
-
 /// Resolved handles of one pool.
 #[derive(Debug)]
 pub struct AdmissionMetrics {
@@ -68,7 +66,7 @@ impl AdmissionMetrics {
             })
         };
         Self {
-            shed: PRIORITIES.into_iter().flat_map(causes).collect(),
+            shed: Priority::ALL.into_iter().flat_map(causes).collect(),
             limit: families.concurrency_limit.with_label_values(&[pool]),
             in_flight: families.concurrency_inflight.with_label_values(&[pool]),
             pending: families.pending.with_label_values(&[pool]),

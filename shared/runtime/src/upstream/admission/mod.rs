@@ -19,8 +19,8 @@
 //! - A semaphore: it has no priorities, and its limit can't follow the latency.
 //!
 //! # Limits
-//! Per replica: each finds its own limit of a shared pool. A slow upload holds its entry until the body is complete, for 20 ms
-//! at most (see `exchange/admission.rs`).
+//! Per replica: each finds its own limit of a shared pool. An upload gives its entry back when the body has not come within
+//! 2 ms, and takes one again when it has (see `exchange/admission.rs`).
 
 mod gauge;
 mod waiting;
@@ -185,6 +185,15 @@ impl Admission {
             return None;
         }
         self.take(priority)
+    }
+
+    /// Counts a request that is at work already, whatever the limit.
+    pub(crate) fn enter_anyway(self: &Arc<Self>) -> Entry {
+        Entry {
+            permit: self.count.acquire().ok(),
+            met: self.in_flight(),
+            admission: Arc::clone(self),
+        }
     }
 
     /// Whether a request of this priority would be let in now without a wait.
