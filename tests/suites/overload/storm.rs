@@ -24,6 +24,8 @@ const SETTLED: Duration = Duration::from_secs(3);
 const NORMAL: Duration = Duration::from_secs(5);
 /// Who waits longer has left.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Bytes of an upload.
+const BODY: usize = 20_000;
 /// Times that a storm may be played.
 const TRIES: usize = 3;
 
@@ -73,18 +75,19 @@ fn capacity() -> f64 {
     (SERVERS * WORKERS) as f64 / WORK.as_secs_f64()
 }
 
-fn users(platform: &Platform, share: f64) -> Load {
+fn users(platform: &Platform, share: f64, posts: f64) -> Load {
     let load = platform.load().rate(capacity() * share);
+    let load = load.posts(posts, BODY);
     load.deadline(PATIENCE).late_after(PATIENCE / 2).no_resend()
 }
 
 /// Plays a storm until the target is met, three times at most: a machine that takes the processor away for a quarter of a second
 /// adds that to the onset, whatever we do. The control misses its target in the first, so a lucky one is no way to pass.
-async fn is_absorbed(times: f64) -> Result<()> {
+async fn is_absorbed(times: f64, posts: f64) -> Result<()> {
     let mut misses = Vec::new();
     for _ in 0..TRIES {
         let platform = start("").await?;
-        match storm(&platform, times).await?.is_absorbed() {
+        match storm(&platform, times, posts).await?.is_absorbed() {
             Ok(()) => return Ok(()),
             Err(miss) => misses.push(miss.to_string()),
         }
@@ -92,11 +95,14 @@ async fn is_absorbed(times: f64) -> Result<()> {
     bail!("missed {TRIES} times: {misses:#?}")
 }
 
-async fn storm(platform: &Platform, times: f64) -> Result<Storm> {
-    let usual = users(platform, USUAL).start()?;
+/// A share of `posts` of the users uploads something.
+async fn storm(platform: &Platform, times: f64, posts: f64) -> Result<Storm> {
+    let usual = users(platform, USUAL, posts).start()?;
     sleep(LEARN).await;
     usual.mark("storm");
-    let more = users(platform, times - USUAL).run_for(OVERLOAD).await?;
+    let more = users(platform, times - USUAL, posts)
+        .run_for(OVERLOAD)
+        .await?;
     usual.mark("calm");
     sleep(AFTER).await;
     let usual = usual.stop().await;
@@ -159,20 +165,27 @@ impl Storm {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twice_the_capacity_keeps_its_goodput() -> Result<()> {
     let _alone = alone().await;
-    is_absorbed(2.0).await
+    is_absorbed(2.0, 0.0).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_times_the_capacity_keeps_its_goodput() -> Result<()> {
     let _alone = alone().await;
-    is_absorbed(5.0).await
+    is_absorbed(5.0, 0.0).await
+}
+
+/// Uploads take no place until they are complete, and yet are held back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_overload_of_uploads_keeps_its_goodput() -> Result<()> {
+    let _alone = alone().await;
+    is_absorbed(2.0, 1.0).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_adaptive_limit_the_goodput_collapses() -> Result<()> {
     let _alone = alone().await;
     let platform = start("adaptive_concurrency: { enabled: false }").await?;
-    let storm = storm(&platform, 2.0).await?;
+    let storm = storm(&platform, 2.0, 0.0).await?;
     ensure!(
         storm.goodput < 0.7,
         "the test sees nothing without it: {storm:?}"
@@ -184,8 +197,8 @@ async fn without_the_adaptive_limit_the_goodput_collapses() -> Result<()> {
 async fn the_important_are_served_while_the_others_are_refused() -> Result<()> {
     let _alone = alone().await;
     let platform = start("").await?;
-    let load = |share: f64, priority| users(&platform, share).field("x-lb-priority", priority);
-    let usual = users(&platform, 0.4).start()?;
+    let load = |share: f64, priority| users(&platform, share, 0.0).field("x-lb-priority", priority);
+    let usual = users(&platform, 0.4, 0.0).start()?;
     sleep(LEARN).await;
     drop(usual);
     let critical = load(0.3, "critical").start()?;

@@ -4,6 +4,11 @@
 //! its first try, and keeps it over its tries: a retry is not a second request of the user. It gives it back when the
 //! response's head has come, and that is also when the latency is told to the adaptive limit.
 //!
+//! A request with a body has to find a place like any other, and leaves it to others until the body is complete: until then
+//! its client sets the pace, and a hundred slow uploads would fill the limit of a quiet pool. Then it counts, whether
+//! there is a place or not, as what has been sent can't be taken back. Rejected: to keep the place for some milliseconds, which
+//! the same hundred uploads fill one after the other while everybody else waits.
+//!
 //! # What is told, and what not
 //! - The time from the request's last byte to the response's head. Queueing here is not part of it: the limit would find its
 //!   own queue.
@@ -15,7 +20,6 @@
 
 use super::pump::TryEnd;
 use super::request::{Request, Tries};
-use crate::clock;
 use crate::plan::Action;
 use crate::upstream::{Admission, Cause, Endpoint, Entry, Need, Pool};
 use lb_core::balance::EndpointId;
@@ -24,13 +28,9 @@ use lb_core::retry::Failure;
 use lb_core::time::Instant;
 use pingora_core::protocols::http::ServerSession;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Choices that find their endpoint full, before all are looked through.
 const LOTS: usize = 8;
-/// A body that takes longer than this to arrive is the client's pace, and not the pool's load until it is there. Far shorter
-/// than others may wait for a place: a hundred slow uploads at once would else fill the limit of a quiet pool, and have it refuse.
-const UPLOAD: Duration = Duration::from_millis(2);
 
 /// Takes a place in the pool of a routed request, where it has one.
 pub(super) async fn enter(
@@ -40,8 +40,8 @@ pub(super) async fn enter(
     let Action::Pool(pool) = &request.rule.action else {
         return Ok(());
     };
-    request.entry = pool.admission.enter(request.priority);
-    if request.entry.is_some() {
+    if let Some(entry) = pool.admission.enter(request.priority) {
+        request.keep(entry);
         return Ok(());
     }
     let pool = pool.clone();
@@ -144,21 +144,13 @@ async fn wait(
     request.tick();
     match entry {
         Ok(entry) => {
-            request.entry = Some(entry);
+            request.keep(entry);
             Ok(())
         }
         Err(cause) => {
             request.tries.pool = Some(pool.clone());
             Err(request.shed(admission, cause))
         }
-    }
-}
-
-/// Until the body of a request that was sent at that time has taken too long to hold a place.
-pub(super) async fn slow_upload(sent: Instant) {
-    let left = clock::now().until(sent + UPLOAD);
-    if !left.is_zero() {
-        pingora_timeout::sleep(left).await;
     }
 }
 
@@ -195,9 +187,16 @@ impl Request {
         }
     }
 
-    /// The body of a slow upload is complete, and the work begins: it counts again, whether there is a place or not, as nobody
-    /// can take back what has been sent.
-    pub(super) fn return_to_admission(&mut self) {
+    fn keep(&mut self, entry: Entry) {
+        if self.body.complete {
+            self.entry = Some(entry);
+        } else {
+            entry.forfeit();
+        }
+    }
+
+    /// The body is complete, and the work begins.
+    pub(super) fn count_upload(&mut self) {
         if let (None, Action::Pool(pool)) = (&self.entry, &self.rule.action) {
             self.entry = Some(pool.admission.enter_anyway());
         }

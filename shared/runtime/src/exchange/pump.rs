@@ -10,7 +10,6 @@
 //! for an upstream, which has to serve as first-byte limit, as idle limit of a download and as idle
 //! limit of a websocket; here each phase sets its own.
 
-use super::admission;
 use super::request::Request;
 use super::response_head;
 use crate::wire::Handle;
@@ -77,8 +76,6 @@ enum Event {
     Uploaded(Result<(), Stuck>),
     /// The client took what waited, or broke off.
     Delivered(io::Result<()>),
-    /// The body takes its time: it holds no place any longer.
-    SlowUpload,
 }
 
 /// The endpoint takes no more of the request.
@@ -126,10 +123,6 @@ impl<'a> Pump<'a> {
                 Event::Body(Ok(piece)) => self.on_body(piece).await,
                 Event::Body(Err(error)) => Some(self.on_client_error(&error)),
                 Event::Uploaded(result) => self.on_uploaded(result),
-                Event::SlowUpload => {
-                    self.request.entry = None;
-                    None
-                }
                 Event::Delivered(Ok(())) => None,
                 Event::Delivered(Err(_)) => Some(TryEnd::ClientLeft { status: self.head }),
             };
@@ -162,10 +155,8 @@ impl<'a> Pump<'a> {
         let server = self.server.as_ref().filter(|server| server.has_backlog());
         let (client_waits, server_waits) = (client.is_some(), server.is_some());
         let window_waits = !self.pending.is_empty();
-        let holds_place = self.request.entry.is_some() && !self.request.body.complete;
         tokio::select! {
             biased;
-            () = admission::slow_upload(self.request.times.sent), if holds_place => Event::SlowUpload,
             taken = drained(client, client_patience), if client_waits => Event::Delivered(taken),
             taken = drained(server, patience), if server_waits => {
                 Event::Uploaded(taken.map_err(|_broken| Stuck))
@@ -253,7 +244,7 @@ impl<'a> Pump<'a> {
         if !self.tunnel && (ended || self.session.is_body_done()) && !self.request.body.complete {
             self.request.body_ended();
             if self.head.is_none() {
-                self.request.return_to_admission();
+                self.request.count_upload();
             }
             if self.pending.is_empty() {
                 self.finish_upload().await;

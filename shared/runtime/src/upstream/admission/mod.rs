@@ -19,8 +19,8 @@
 //! - A semaphore: it has no priorities, and its limit can't follow the latency.
 //!
 //! # Limits
-//! Per replica: each finds its own limit of a shared pool. An upload gives its entry back when the body has not come within
-//! 2 ms, and takes one again when it has (see `exchange/admission.rs`).
+//! Per replica: each finds its own limit of a shared pool. An upload takes its entry only when its body is complete (see
+//! `exchange/admission.rs`), so many that begin at one time may exceed the limit.
 
 mod gauge;
 mod waiting;
@@ -285,8 +285,8 @@ impl Entry {
 }
 
 impl Entry {
-    /// Gives the place back because no endpoint has room. That frees no endpoint, so nobody is woken who waits for one: they
-    /// would wake each other for ever.
+    /// Gives the place back before a try was made. That frees no endpoint, so nobody is woken who waits for one: they would
+    /// wake each other for ever.
     pub(crate) fn forfeit(mut self) {
         self.permit = None;
         self.admission.hand_over(Need::Limit);
