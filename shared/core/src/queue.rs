@@ -35,7 +35,7 @@ const HASTE: u32 = 10;
 /// … but no wait is shorter than this …
 const LEAST_WAIT: Duration = Duration::from_millis(2);
 /// … nor than the time in which so many places become free.
-const TURNS: u32 = 3;
+const TURNS: u32 = 4;
 
 /// A waiter's number, for [`Pending::cancel`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -123,10 +123,10 @@ fn in_an_overload_one_waits_as_long_as_some_places_take() {
         }
         at(from + 60 * gap)
     };
-    let now = serve_each(&mut queue, 0, 25);
+    let now = serve_each(&mut queue, 0, 20);
     assert!(queue.is_overloaded(now));
     let slow = queue.patience(Priority::Default, now).as_millis();
-    assert!((70..=80).contains(&slow), "three turns of 25 ms: {slow}");
+    assert!((75..=85).contains(&slow), "four turns of 20 ms: {slow}");
     let critical = queue.patience(Priority::Critical, now);
     assert_eq!(critical, Duration::from_millis(100));
     let mut queue = pending(100);

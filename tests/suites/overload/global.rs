@@ -34,11 +34,15 @@ async fn taken(platform: &Platform, region: usize) -> Result<Vec<u64>> {
 
 /// Holds the one place of each replica of the first region.
 async fn fill(platform: &Platform) -> Result<Vec<tokio::task::JoinHandle<()>>> {
-    for server in platform.regions[0].servers() {
+    fill_region(platform, 0).await
+}
+
+async fn fill_region(platform: &Platform, at: usize) -> Result<Vec<tokio::task::JoinHandle<()>>> {
+    for server in platform.regions[at].servers() {
         server.script(|b| b.head_delay = Duration::from_secs(60));
     }
     let mut held = Vec::new();
-    for replica in &platform.regions[0].replicas {
+    for replica in &platform.regions[at].replicas {
         let address = replica.address();
         held.push(tokio::spawn(async move {
             let _ = http::get(address, "/").await;
@@ -93,8 +97,8 @@ async fn alone_a_full_region_is_asked_once_and_nobody_is_blamed() -> Result<()> 
         let answer = http::get(platform.address()?, "/").await?;
         ensure!(
             answer.status == 503
-                && !answer.header("retry-after").is_empty()
-                && answer.header("x-lb-overloaded").is_empty(),
+                && answer.text().contains("overloaded")
+                && !answer.header("retry-after").is_empty(),
             "{answer:?}"
         );
     }
@@ -109,6 +113,37 @@ async fn alone_a_full_region_is_asked_once_and_nobody_is_blamed() -> Result<()> 
             "{replica}"
         );
     }
+    held.iter().for_each(tokio::task::JoinHandle::abort);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_two_regions_refuse_is_not_taken_to_a_third() -> Result<()> {
+    let mut platform = start(3).await?;
+    let mut held = Vec::new();
+    for at in [0, 1] {
+        held.extend(fill_region(&platform, at).await?);
+    }
+    // Neither to one that is full, too, nor to one that is down.
+    for is_down in [false, true] {
+        if is_down {
+            platform.region("r3")?.kill_replicas();
+        } else {
+            held.extend(fill_region(&platform, 2).await?);
+        }
+        for _ in 0..10 {
+            let answer = http::get(platform.address()?, "/").await?;
+            ensure!(
+                answer.status == 503
+                    && answer.text().contains("overloaded")
+                    && !answer.header("retry-after").is_empty(),
+                "{answer:?}"
+            );
+        }
+    }
+    let global = &platform.globals[0];
+    let retries = global.metric("lb_retries_total", &["overloaded"]).await?;
+    ensure!(retries <= 20.0, "{retries} further tries for 20 requests");
     held.iter().for_each(tokio::task::JoinHandle::abort);
     Ok(())
 }

@@ -16,7 +16,7 @@
 //!   100 while the region has plain room. A region that spills takes little, above a tenth nothing, unless it is plainly
 //!   not full: so load never cascades.
 //! - **All full.** When the requests without a home find less room than they need, some of them are refused whatever is done. A region
-//!   knows better than its report how many more it can serve, so up to a tenth more than it can do is sent there, and it refuses
+//!   knows better than its report how many more it can serve, so up to a fifth more than it can do is sent there, and it refuses
 //!   what is too much: its guests first, as the global tier marks them ([`Priority::Displaced`]). Else small regions, whose requests come
 //!   unevenly, would idle while others are refused here.
 //! - **After a surge** all that was averaged over it is too high, and regions would refuse each other's requests for half a
@@ -54,10 +54,10 @@ use crate::time::Instant;
 /// Displaced load fills a region to this much below the point where spill is complete …
 const MARGIN: f64 = 0.03;
 /// … unless there is not enough room below: then to this.
-const BRIMFUL: f64 = 1.10;
-/// Of those, less are sent from this fullness on, and none this much above it.
+const BRIMFUL: f64 = 1.20;
+/// Less are sent from this fullness on, and none this much above it.
 const REFUSING: f64 = 1.10;
-const REFUSING_SPAN: f64 = 0.15;
+const REFUSING_SPAN: f64 = 0.30;
 /// A region that needs to give away this share takes nothing.
 const SPILLING: f64 = 0.10;
 /// Unless it is this much below the point where spill begins.
@@ -107,7 +107,7 @@ pub fn plan(basins: &mut [&mut Basin], rules: &Rules, now: Instant) {
         }
         match basin.room_for_others(rules) {
             Some(rps) => {
-                let more = basin.room_to_the_brim(rules).map_or(0.0, |more| more - rps);
+                let more = basin.room_to_the_brim().map_or(0.0, |more| more - rps);
                 let room = (rps + more.max(0.0) * brimful) / lost;
                 let spare = rps * left / spilled;
                 basin.aim_room(room.min(1.0), spare.min(1.0), rules, now);
@@ -134,8 +134,7 @@ fn left(basins: &[&mut Basin], lost: f64, rules: &Rules) -> f64 {
 fn brimful(basins: &[&mut Basin], lost: f64, rules: &Rules) -> f64 {
     let (mut room, mut most) = (0.0, 0.0);
     for basin in basins {
-        let (Some(below), Some(brim)) =
-            (basin.room_for_others(rules), basin.room_to_the_brim(rules))
+        let (Some(below), Some(brim)) = (basin.room_for_others(rules), basin.room_to_the_brim())
         else {
             return 0.0;
         };

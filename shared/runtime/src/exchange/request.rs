@@ -125,6 +125,15 @@ pub(super) struct Admitted {
     pub(super) location: Option<Location>,
 }
 
+// === impl Tries ===
+
+impl Tries {
+    /// Whether regions are left out because they are full.
+    pub(super) const fn is_short_of_room(&self) -> bool {
+        self.found_no_room || self.refused_by.is_some()
+    }
+}
+
 // === impl Request ===
 
 impl Request {
@@ -174,7 +183,9 @@ impl Request {
             tries: self.tries.made,
             deadline: self.deadline,
         };
-        if failure == Failure::Overloaded && self.is_regional() {
+        // One other region is asked: when that has no room either, a third would hardly have any.
+        if failure == Failure::Overloaded && (self.is_regional() || self.tries.refused_by.is_some())
+        {
             return Err(Reason::Overloaded);
         }
         let extra = u32::from(!self.is_regional());

@@ -83,6 +83,8 @@ impl Request {
             route.count(&choice);
         }
         match choice {
+            // What is full is better than what is down.
+            Choice::Region(picked) if picked.last_resort && self.tries.refused_by.is_some() => None,
             Choice::Region(picked) => {
                 self.tries.is_guest = !is_first || picked.home != Some(picked.index);
                 Some(picked.index)

@@ -38,7 +38,7 @@ pub(super) async fn run(
             Ok(Some(endpoint)) => endpoint,
             Ok(None) => {
                 return match last {
-                    TryEnd::Refused(_) if request.tries.found_no_room => {
+                    TryEnd::Refused(_) if request.tries.is_short_of_room() => {
                         TryEnd::Refused(Reason::Overloaded)
                     }
                     last => last,

@@ -50,6 +50,8 @@ pub struct Basin {
     own: Average,
     own_now: Option<f64>,
     capacity: Average,
+    /// The capacity that was told last, in requests per second; 0 when none was.
+    told: f64,
     utilization: Average,
     /// Utilisation and refusals of just now: a burst that was refused is no lack of room.
     fullness: Average,
@@ -82,6 +84,7 @@ impl Basin {
             own: Average::new(SMOOTH),
             own_now: None,
             capacity: Average::new(SMOOTH),
+            told: 0.0,
             utilization: Average::new(SMOOTH),
             fullness: Average::new(BRIM),
             scale: (Average::new(SCALE), Average::new(SCALE)),
@@ -127,6 +130,7 @@ impl Basin {
             self.fullness.add(fullness, step);
             self.utilization.add(fullness, step);
         }
+        self.told = gauge.capacity_rps.unwrap_or(0.0);
         if let Some(capacity) = gauge.capacity() {
             let told = gauge.is_capacity_told();
             let constant = if told { REOPEN } else { SMOOTH };
@@ -227,27 +231,34 @@ impl Basin {
 
     /// Requests per second that it can take for others; none: no limit is known.
     pub(super) fn room_for_others(&self, rules: &Rules) -> Option<f64> {
-        self.room_below(rules.full - MARGIN, rules, |fullness| rules.guard(fullness))
-    }
-
-    /// The same with those of which it will refuse some.
-    pub(super) fn room_to_the_brim(&self, rules: &Rules) -> Option<f64> {
-        self.room_below(BRIMFUL, rules, Rules::guard_brim)
-    }
-
-    fn room_below(&self, cap: f64, rules: &Rules, guard: impl Fn(f64) -> f64) -> Option<f64> {
         if !self.usable {
             return Some(0.0);
         }
-        // A surge that is over closes it no longer.
-        let own = self.own.get()?.min(self.own_now?);
-        let room = (cap * self.capacity.get()? - own).max(0.0);
+        let room = ((rules.full - MARGIN) * self.capacity.get()? - self.own_rps()?).max(0.0);
         let Some(fullness) = self.fullness.get() else {
             return Some(room);
         };
         // Not the damped one: it lingers for half a minute after the need is gone.
         let spilling = (1.0 - self.need / SPILLING).max(rules.ease(fullness));
-        Some(room * spilling * guard(fullness))
+        Some(room * spilling * rules.guard(fullness))
+    }
+
+    /// The same when some may be refused. Also of a region that would spill: its own go before these.
+    pub(super) fn room_to_the_brim(&self) -> Option<f64> {
+        if !self.usable {
+            return Some(0.0);
+        }
+        // What it serves while it refuses is less than what it can do, where requests come unevenly.
+        let capacity = self.told.max(self.capacity.get()?);
+        let room = (BRIMFUL * capacity - self.own_rps()?).max(0.0);
+        // The slow average: a second in which a small region refuses a third says nothing, and room returns slowly.
+        let guard = self.utilization.get().map_or(1.0, Rules::guard_brim);
+        Some(room * guard)
+    }
+
+    /// A surge that is over closes it no longer.
+    fn own_rps(&self) -> Option<f64> {
+        Some(self.own.get()?.min(self.own_now?))
     }
 
     /// Whether it has never been usable yet.
