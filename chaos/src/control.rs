@@ -46,6 +46,8 @@ pub enum Mechanism {
     LatencyShift,
     /// Time limits of clients, and the process's own overload protection.
     ClientLimits,
+    /// Idle limits of servers that their closes teach.
+    IdleLearning,
 }
 
 /// Which mechanisms are off.
@@ -56,7 +58,7 @@ pub struct Off(pub &'static [Mechanism]);
 
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Retries,
         Self::RetryBudget,
         Self::FinalStatuses,
@@ -69,6 +71,7 @@ impl Mechanism {
         Self::PanicThreshold,
         Self::LatencyShift,
         Self::ClientLimits,
+        Self::IdleLearning,
     ];
 
     /// Its name in templates (`off.NAME`) and results.
@@ -86,6 +89,7 @@ impl Mechanism {
             Self::PanicThreshold => "panic_threshold",
             Self::LatencyShift => "latency_shift",
             Self::ClientLimits => "client_limits",
+            Self::IdleLearning => "idle_learning",
         }
     }
 
@@ -104,6 +108,7 @@ impl Mechanism {
             Self::PanicThreshold => "panic threshold",
             Self::LatencyShift => "latency shift",
             Self::ClientLimits => "client limits",
+            Self::IdleLearning => "learned idle limits",
         }
     }
 }
@@ -156,8 +161,7 @@ impl Scenario {
             Self::FlappingChecks | Self::ChecksFail => &[M::PanicThreshold],
             Self::RegionSlow => &[M::LatencyShift],
             Self::SlowClients => &[M::ClientLimits],
-            // What servers' idle limits are is always learned; a POST that met a close is sent again by a retry.
-            Self::StaleConnections => &[M::Retries],
+            Self::StaleConnections => &[M::Retries, M::IdleLearning],
         };
         Off(off)
     }

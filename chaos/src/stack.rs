@@ -14,6 +14,8 @@ use crate::contender::{Places, Subject, Tier};
 use crate::plan::Plan;
 use crate::template::{Region as RegionText, Settings, Upstream, fill};
 
+/// Users that the load comes from: who is moved elsewhere is chosen by address.
+const USERS: u16 = 2000;
 const READY: Duration = Duration::from_secs(30);
 /// Good answers in a row from each global replica, until the stack counts as ready.
 const ANSWERS: usize = 12;
@@ -99,6 +101,7 @@ impl Stack {
         let targets = self.globals.iter().map(|global| global.address);
         Load::across(targets)
             .rate(rate)
+            .users(USERS)
             .no_resend()
             .late_after(Duration::from_secs(2))
     }

@@ -122,6 +122,7 @@ fn spec(region: &Region) -> PoolSpec {
         protocol: region.protocol,
         tls: region.tls.clone(),
         idle_timeout: region.idle_timeout.get(),
+        learn_idle_timeout: true,
         resolve_interval: RESOLVE,
         members: region
             .replicas

@@ -78,6 +78,7 @@ fn spec(pool: &Pool, config: &Regional) -> PoolSpec {
         protocol: pool.protocol,
         tls: pool.tls.clone(),
         idle_timeout: pool.idle_timeout.get(),
+        learn_idle_timeout: pool.learn_idle_timeout,
         resolve_interval: pool.resolve_interval.get(),
         members: pool
             .servers

@@ -18,7 +18,7 @@
 //! requests instead of time is not learned.
 
 use crate::time::Instant;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Two ages are about the same within this share of the larger one …
@@ -42,6 +42,8 @@ pub struct IdleLimit {
     last: AtomicU64,
     /// When the limit was last confirmed or raised.
     since: AtomicU64,
+    /// Closes teach nothing.
+    is_fixed: AtomicBool,
 }
 
 // === impl IdleLimit ===
@@ -63,8 +65,20 @@ impl IdleLimit {
         (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 
+    /// Whether closes teach a limit, as they do at first. Without, what was learned is forgotten.
+    pub fn set_learning(&self, learns: bool) {
+        self.is_fixed.store(!learns, Relaxed);
+        if !learns {
+            self.learned.store(0, Relaxed);
+            self.last.store(0, Relaxed);
+        }
+    }
+
     /// Notes that the endpoint closed a connection that had been idle for `age`.
     pub fn on_close(&self, age: Duration, now: Instant) {
+        if self.is_fixed.load(Relaxed) {
+            return;
+        }
         let age = age.max(Duration::from_nanos(1));
         let before = Duration::from_nanos(self.last.swap(nanos(age), Relaxed));
         if before.is_zero() || !is_like(age, before) {
@@ -117,6 +131,20 @@ mod tests {
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn without_learning_closes_teach_nothing_and_what_was_learned_is_forgotten() {
+        let limit = IdleLimit::default();
+        let close = || (0..3).for_each(|_| limit.on_close(ms(5_000), at(10)));
+        close();
+        assert!(limit.learned().is_some());
+        limit.set_learning(false);
+        close();
+        assert_eq!(limit.limit(CONFIGURED), CONFIGURED);
+        limit.set_learning(true);
+        close();
+        assert!(limit.learned().is_some());
     }
 
     #[test]

@@ -153,6 +153,12 @@ async fn converse(
     Ok(Served { status, server })
 }
 
+/// Who sends the request: everybody in turn, in an order that has nothing to do with whose turn other things are.
+fn user(index: u64, users: u16) -> u16 {
+    let mixed = index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    u16::try_from(mixed % u64::from(users)).unwrap_or_default()
+}
+
 fn request(load: &Load, ticket: &Ticket, id: &str) -> Result<Request<Body>, http::Error> {
     let mut request = Request::builder()
         .method(&ticket.method)
@@ -160,6 +166,11 @@ fn request(load: &Load, ticket: &Ticket, id: &str) -> Result<Request<Body>, http
         .header(TEST_ID, id);
     for (name, value) in &load.fields {
         request = request.header(name, value);
+    }
+    if load.users > 0 {
+        // Of the range for benchmarks (RFC 2544).
+        let [high, low] = user(ticket.index, load.users).to_be_bytes();
+        request = request.header("x-forwarded-for", format!("198.18.{high}.{low}"));
     }
     if ticket.method != Method::POST {
         return request.body(empty());

@@ -55,6 +55,7 @@ pub struct Load {
     post_bytes: usize,
     paths: Vec<String>,
     fields: Vec<(HeaderName, HeaderValue)>,
+    users: u16,
     deadline: Duration,
     late_after: Duration,
     max_outstanding: usize,
@@ -117,6 +118,7 @@ impl Load {
             post_bytes: 0,
             paths: vec!["/".to_owned()],
             fields: Vec::new(),
+            users: 0,
             deadline: Duration::from_secs(5),
             late_after: Duration::from_secs(1),
             max_outstanding: 10_000,
@@ -161,6 +163,13 @@ impl Load {
             HeaderName::from_static(name),
             HeaderValue::from_static(value),
         ));
+        self
+    }
+
+    /// Requests come from so many users in turn, by `X-Forwarded-For`; with 0 all are this process's.
+    #[must_use]
+    pub fn users(mut self, users: u16) -> Self {
+        self.users = users;
         self
     }
 

@@ -44,6 +44,8 @@ pub struct PoolSpec {
     pub tls: Option<UpstreamTls>,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
+    /// Whether a server's closes teach a shorter one.
+    pub learn_idle_timeout: bool,
     /// How often names are resolved again.
     pub resolve_interval: Duration,
     /// The servers or replicas.
@@ -175,6 +177,7 @@ impl Site {
             made
         });
         endpoint.reconfigure(&spec.outlier);
+        endpoint.idle_limit.set_learning(spec.learn_idle_timeout);
         if !spec.check.enabled {
             endpoint.set_health(Health::Healthy, clock::now());
         }

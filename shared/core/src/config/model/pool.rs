@@ -54,6 +54,9 @@ pub struct Pool {
     /// How long an idle connection to a server is kept. Choose it below the server's own limit.
     #[serde(default = "upstream_idle")]
     pub idle_timeout: DurationText,
+    /// Whether connections are given up sooner when the server is seen to close them sooner.
+    #[serde(default = "yes")]
+    pub learn_idle_timeout: bool,
     /// How often the host names of servers are resolved again.
     #[serde(default = "resolve_interval")]
     pub resolve_interval: DurationText,
@@ -146,6 +149,10 @@ fn half() -> Percent {
 
 fn one() -> u32 {
     1
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn upstream_idle() -> DurationText {

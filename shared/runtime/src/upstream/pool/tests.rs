@@ -47,6 +47,7 @@ fn pool(site: &Site) -> Arc<Pool> {
         protocol: UpstreamHttp::Http1,
         tls: None,
         idle_timeout: Duration::from_secs(60),
+        learn_idle_timeout: true,
         resolve_interval: Duration::from_secs(60),
         members: (1..=3).map(member).collect(),
     })
