@@ -46,6 +46,7 @@ impl TierProgram for GlobalTier {
             peers: &config.peers,
             trusted_proxies: &config.trusted_proxies,
             limits: &config.limits,
+            shutdown: &config.shutdown,
             access_log: &config.access_log,
             routes: &config.routes,
         }

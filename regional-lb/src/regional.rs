@@ -32,6 +32,7 @@ impl TierProgram for RegionalTier {
             peers: &config.peers,
             trusted_proxies: &config.trusted_proxies,
             limits: &config.limits,
+            shutdown: &config.shutdown,
             access_log: &config.access_log,
             routes: &config.routes,
         }

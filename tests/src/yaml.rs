@@ -61,6 +61,8 @@ pub struct Front {
     pub tls: Option<String>,
     /// Ranges of peers whose forwarding headers are believed.
     pub trusted: String,
+    /// The inner text of `shutdown: { … }`; without a lame duck, so that tests end soon.
+    pub shutdown: String,
 }
 
 /// A route by path prefix to a pool.
@@ -240,6 +242,7 @@ impl Default for Front {
             protocols: "http1, h2c".to_owned(),
             tls: None,
             trusted: "127.0.0.0/8".to_owned(),
+            shutdown: "lame_duck: 0s".to_owned(),
         }
     }
 }
@@ -251,6 +254,7 @@ impl Front {
             protocols,
             tls,
             trusted,
+            shutdown,
         } = self;
         let tls = tls.as_ref().map(|tls| format!(", tls: {{ {tls} }}"));
         let tls = tls.unwrap_or_default();
@@ -260,6 +264,7 @@ impl Front {
         );
         let _ = writeln!(text, "admin: {{ address: \"{admin}\" }}");
         let _ = writeln!(text, "trusted_proxies: [{trusted}]");
+        let _ = writeln!(text, "shutdown: {{ {shutdown} }}");
     }
 }
 

@@ -52,6 +52,8 @@ listeners:
     protocols: [http1, h2c]
 admin:
   address: {admin}
+shutdown:
+  lame_duck: 0s
 ",
         name = process.name,
         address = process.address,

@@ -9,6 +9,7 @@ mod control;
 pub mod discover;
 mod exchange;
 mod explain;
+mod leave;
 pub mod lifecycle;
 pub mod listen;
 pub mod metrics;

@@ -51,6 +51,8 @@ pub struct Plan {
     pub identity: Arc<Identity>,
     /// Limits against clients.
     pub limits: model::Limits,
+    /// How this process leaves.
+    pub shutdown: model::Shutdown,
     /// Admin addresses of the sister replicas.
     pub peers: Vec<String>,
     /// Whose forwarding headers are believed.

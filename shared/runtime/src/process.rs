@@ -12,10 +12,11 @@ use crate::reload::{self, Reload};
 use crate::report::Reporter;
 use crate::tier::{Common, TierProgram};
 use crate::worker::{self, Pulse, Requests, Shared};
-use crate::{clock, control, explain, peers, status};
+use crate::{clock, control, explain, leave, peers, status};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use lb_core::config::model::{Listener, Threading};
+use lb_core::config::scalar::DurationText;
 use lb_core::status::{Explain, ExplainQuery, ListenerStatus, Readiness, ReplicaIdentity, Status};
 use std::path::Path;
 use std::sync::Arc;
@@ -25,8 +26,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How long the first sweep of probes may keep a replica from being ready.
 const PROBE_GRACE: Duration = Duration::from_secs(5);
-/// How long running requests may take after SIGTERM.
-const DRAIN: Duration = Duration::from_secs(30);
 
 /// A running program.
 pub struct Process<T: TierProgram> {
@@ -176,37 +175,32 @@ impl<T: TierProgram> Process<T> {
         let watch = tokio::spawn(reload::watch(self.reload.clone()));
         let mut term = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = interrupt.recv() => {}
-            () = orphaned(), if exit_with_parent => log::info!("the parent is gone"),
-        }
+        let is_asked = tokio::select! {
+            _ = term.recv() => true,
+            _ = interrupt.recv() => false,
+            () = orphaned(), if exit_with_parent => {
+                log::info!("the parent is gone");
+                false
+            }
+        };
         watch.abort();
-        let lifecycle = &self.shared.lifecycle;
-        lifecycle.advance(Stage::Leaving);
-        lifecycle.advance(Stage::Closing);
-        log::info!(
-            "leaving: {} requests in flight",
-            self.shared.requests.in_flight()
-        );
+        let mut shutdown = self.shared.plan.load().shutdown.clone();
+        if !is_asked {
+            shutdown.lame_duck = DurationText::secs(0);
+        }
         tokio::select! {
             _ = term.recv() => log::warn!("second signal: ending at once"),
             _ = interrupt.recv() => log::warn!("second signal: ending at once"),
-            cut = self.drained() => if cut > 0 { log::warn!("{cut} requests were cut off") },
+            () = leave::leave(&self.shared, &shutdown) => {}
         }
         Ok(())
     }
 
-    /// Waits until nothing is in flight, or the deadline; tells how many requests are cut off.
-    async fn drained(&self) -> u64 {
-        let deadline = clock::now() + DRAIN;
-        loop {
-            let left = self.shared.requests.in_flight();
-            if left == 0 || clock::now() >= deadline {
-                return left;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    /// Whether readiness says that this process leaves: not at once where that would end traffic sooner than it should.
+    fn has_left(&self) -> bool {
+        let delay = || self.shared.plan.load().shutdown.readiness_fail_delay.get();
+        let left_at = self.shared.lifecycle.left_at();
+        left_at.is_some_and(|at| clock::now() >= at + delay())
     }
 
     /// Whether this replica should get traffic.
@@ -245,7 +239,7 @@ impl<T: TierProgram> Process<T> {
             pending.push("a way to the regions: none can be reached from here".to_owned());
         }
         let overload = &self.shared.overload;
-        let ready = pending.is_empty() && !lifecycle.is_leaving() && !overload.refuses();
+        let ready = pending.is_empty() && !self.has_left() && !overload.refuses();
         pending.extend(overload.complaint());
         Readiness { ready, pending }
     }

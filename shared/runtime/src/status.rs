@@ -31,6 +31,10 @@ pub(crate) fn state_of(member: &Member, now: Instant) -> (EndpointState, String)
         let why = conviction.map_or_else(String::new, |conviction| format!("{conviction}; "));
         return (EndpointState::Ejected, format!("{why}back in {left} s"));
     }
+    if endpoint.leaves_until(now).is_some() {
+        let why = "it says that it leaves (x-lb-draining)".to_owned();
+        return (EndpointState::Draining, why);
+    }
     let check = endpoint.last_check();
     let failure = check.and_then(|check| check.last.result.failure());
     match endpoint.health() {

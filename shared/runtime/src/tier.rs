@@ -28,6 +28,8 @@ pub struct Common<'a> {
     pub trusted_proxies: &'a [model::Cidr],
     /// Limits against clients.
     pub limits: &'a model::Limits,
+    /// How the process leaves.
+    pub shutdown: &'a model::Shutdown,
     /// The access log.
     pub access_log: &'a model::AccessLog,
     /// Which requests go where.

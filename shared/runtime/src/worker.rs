@@ -59,6 +59,8 @@ pub struct Requests {
     ended: AtomicU64,
     failed: AtomicU64,
     shed: AtomicU64,
+    /// Tunnels and event streams in flight.
+    streams: AtomicU64,
 }
 
 /// When each event loop last turned, and how late.
@@ -80,6 +82,11 @@ struct Beat {
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Ongoing(Arc<Shared>);
+
+/// A tunnel or an event stream that is in flight.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Streaming(Arc<Shared>);
 
 /// One event loop's upstream connections and what it shares with the others.
 pub struct Worker {
@@ -108,6 +115,12 @@ impl Requests {
     pub fn in_flight(&self) -> u64 {
         let ended = self.ended.load(Relaxed);
         self.begun.load(Relaxed).saturating_sub(ended)
+    }
+
+    /// Those that are tunnels or event streams, and may take as long as they like.
+    #[must_use]
+    pub fn streams(&self) -> u64 {
+        self.streams.load(Relaxed)
     }
 
     /// Requests refused for overload since the start.
@@ -184,6 +197,19 @@ impl Ongoing {
 impl Drop for Ongoing {
     fn drop(&mut self) {
         self.0.requests.ended.fetch_add(1, Relaxed);
+    }
+}
+
+impl Streaming {
+    pub(crate) fn begin(shared: &Arc<Shared>) -> Self {
+        shared.requests.streams.fetch_add(1, Relaxed);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.requests.streams.fetch_sub(1, Relaxed);
     }
 }
 

@@ -14,7 +14,7 @@
 //! restart that somebody else's new listener needs. Marking each field as live or not by an attribute:
 //! listeners are told apart by name, which an attribute can't say.
 //!
-//! **Live** are routes, pools, regions, limits, peers, trusted proxies, the geo source, capacity, the access
+//! **Live** are routes, pools, regions, limits, shutdown, peers, trusted proxies, the geo source, capacity, the access
 //! log but for its path, and the certificates of a TLS listener. Its client authorities are not: they are
 //! built into the acceptor that open connections share.
 

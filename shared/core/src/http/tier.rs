@@ -12,6 +12,9 @@ pub const DEADLINE: HeaderName = HeaderName::from_static("x-lb-deadline-ms");
 /// Name of the field with the priority.
 pub const PRIORITY: HeaderName = HeaderName::from_static("x-lb-priority");
 
+/// Name of a response's field: the process that answers leaves, and new requests should go elsewhere. Its own are finished.
+pub const DRAINING: HeaderName = HeaderName::from_static("x-lb-draining");
+
 /// The number of an attempt: 1 for the first try, at most [`Attempt::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attempt(u8);

@@ -193,6 +193,7 @@ pub fn plan<T: TierProgram>(
 ) -> Result<Plan, String> {
     let Common {
         limits,
+        shutdown,
         routes,
         trusted_proxies,
         peers,
@@ -212,6 +213,7 @@ pub fn plan<T: TierProgram>(
         generation,
         identity: site.identity.clone(),
         limits: limits.clone(),
+        shutdown: shutdown.clone(),
         peers: peers.to_vec(),
         trust: Trust::new(trusted_proxies),
         table,

@@ -1,9 +1,12 @@
 //! Region reports: asked for at each regional replica's admin listener, so that an idle link is fresh too.
 
 use super::{Tasks, ask};
+use crate::build::MemberSpec;
 use crate::clock;
 use crate::plan::Plan;
+use crate::upstream::Pool;
 use lb_core::region::report::RegionReport;
+use lb_core::time::Instant;
 use std::time::Duration;
 
 /// How often a replica is asked.
@@ -42,7 +45,11 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
                 };
                 match tokio::time::timeout(TIMEOUT, report(&admin)).await {
                     Ok(Ok(report)) if report.region == region.name => {
-                        region.memory.record(report, clock::now());
+                        let now = clock::now();
+                        if report.draining {
+                            leaving(&region.pool, &admin, now);
+                        }
+                        region.memory.record(report, now);
                     }
                     Ok(Ok(report)) => log::warn!(
                         "region {}: {admin} reports for region {}: check the replica's address",
@@ -61,6 +68,24 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
         });
         Some(task.abort_handle())
     });
+}
+
+/// The replica with this admin address leaves.
+fn leaving(pool: &Pool, admin: &str, now: Instant) {
+    let of = |member: &&MemberSpec| member.admin.as_deref() == Some(admin);
+    let names = pool
+        .spec
+        .members
+        .iter()
+        .filter(of)
+        .map(|member| &member.name);
+    let view = pool.view();
+    for name in names {
+        let all = view.members.iter().map(|member| &member.endpoint);
+        for endpoint in all.filter(|endpoint| endpoint.key.server == *name) {
+            pool.note_leaving(endpoint, now);
+        }
+    }
 }
 
 async fn report(admin: &str) -> anyhow::Result<RegionReport> {

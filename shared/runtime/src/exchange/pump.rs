@@ -13,6 +13,7 @@
 use super::request::Request;
 use super::response_head;
 use crate::wire::Handle;
+use crate::worker::{Shared, Streaming};
 use bytes::Bytes;
 use h2::SendStream;
 use http::HeaderMap;
@@ -23,6 +24,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::client::HttpSession as Upstream;
 use pingora_error::{BError, Error, ErrorType};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Pieces of a response that are gathered into one write.
@@ -66,6 +68,9 @@ pub(super) struct Pump<'a> {
     upload_broken: bool,
     head: Option<u16>,
     tunnel: bool,
+    shared: &'a Arc<Shared>,
+    /// Counts it among those that have their own limit when the process leaves.
+    streaming: Option<Streaming>,
 }
 
 /// What happened next.
@@ -85,6 +90,7 @@ struct Stuck;
 
 impl<'a> Pump<'a> {
     pub(super) fn new(
+        shared: &'a Arc<Shared>,
         session: &'a mut ServerSession,
         upstream: &'a mut Upstream,
         request: &'a mut Request,
@@ -105,6 +111,8 @@ impl<'a> Pump<'a> {
             upload_broken: false,
             head: None,
             tunnel: false,
+            shared,
+            streaming: None,
         }
     }
 
@@ -307,6 +315,9 @@ impl<'a> Pump<'a> {
                 if status >= 200 || status == 101 {
                     if let Err(end) = response_head::judge(self.session, self.request, head) {
                         return Some(end);
+                    }
+                    if response_head::is_stream(head) {
+                        self.streaming = Some(Streaming::begin(self.shared));
                     }
                     self.begin_response(status);
                 } else if self.session.req_header().version == http::Version::HTTP_10 {

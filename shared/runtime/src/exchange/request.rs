@@ -48,6 +48,8 @@ pub(crate) struct Request {
     pub(super) copy: Option<Copy>,
     /// The region report that goes with the response, when one is due.
     pub(super) report: Option<HeaderValue>,
+    /// The response tells a trusted peer that this process leaves.
+    pub(super) tells_leaving: bool,
     pub(super) idempotent: bool,
     pub(super) body: Upload,
     /// The place in the pool, until the response's head.
@@ -164,6 +166,7 @@ impl Request {
             pinned: None,
             copy: None,
             report: None,
+            tells_leaving: false,
             idempotent: head.method.is_idempotent(),
             body: Upload::default(),
             entry: None,

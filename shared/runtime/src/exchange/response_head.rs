@@ -5,8 +5,11 @@ use super::request::Request;
 use super::upstream_head::{EditResponse, HOP_BY_HOP, REQUEST_ID, names};
 use crate::clock;
 use crate::plan::Action;
-use http::header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
 use http::{HeaderName, HeaderValue, Method, Version};
+use lb_core::http::tier::DRAINING;
 use lb_core::region::report::{HEADER, RegionReport};
 use lb_core::retry::Failure;
 use pingora_core::protocols::http::ServerSession;
@@ -27,6 +30,11 @@ pub(super) fn judge(
     let status = head.status.as_u16();
     if let Some(report) = head.headers.get(&REGION_LOAD) {
         take_report(request, report);
+    }
+    if head.headers.contains_key(&DRAINING)
+        && let (Some(endpoint), Some(pool)) = (&request.tries.last, &request.tries.pool)
+    {
+        pool.note_leaving(endpoint, clock::now());
     }
     if status == 101 {
         let agreed = request.is_upgrade && session.is_upgrade(head) == Some(true);
@@ -57,6 +65,14 @@ pub(super) fn judge(
     }
 }
 
+/// Whether the response goes on for as long as both sides like: a tunnel, or a stream of events or messages.
+pub(super) fn is_stream(head: &ResponseHeader) -> bool {
+    const TYPES: [&str; 2] = ["text/event-stream", "application/grpc"];
+    let kind = head.headers.get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    head.status.as_u16() == 101 || TYPES.iter().any(|of| kind.starts_with(of))
+}
+
 /// Brings the head into the client's form.
 pub(super) fn prepare(session: &ServerSession, request: &Request, head: &mut ResponseHeader) {
     let status = head.status.as_u16();
@@ -72,6 +88,9 @@ pub(super) fn prepare(session: &ServerSession, request: &Request, head: &mut Res
     let _ = head.insert_header(REQUEST_ID, request.id.clone());
     if let Some(report) = &request.report {
         let _ = head.insert_header(REGION_LOAD, report.clone());
+    }
+    if request.tells_leaving {
+        let _ = head.insert_header(DRAINING, HeaderValue::from_static("1"));
     }
     if let Some(cookie) = request.set_cookie() {
         let _ = head.append_header(SET_COOKIE, cookie);

@@ -28,6 +28,7 @@ pub(super) async fn run(
     mirror::prepare(session, connection, request);
     if request.trusted {
         request.report = worker.shared.reporter.due(&worker.shared, request.started);
+        request.tells_leaving = worker.shared.lifecycle.is_leaving();
     }
     if let Err(end) = admission::enter(session, request).await {
         return end;
@@ -111,7 +112,11 @@ async fn attempt(
     };
     request.connected(began, connected, reused);
     let end = match send_head(session, connection, request, &mut upstream).await {
-        Ok(()) => Pump::new(session, &mut upstream, request).run().await,
+        Ok(()) => {
+            Pump::new(&worker.shared, session, &mut upstream, request)
+                .run()
+                .await
+        }
         Err(end) => end,
     };
     request.tries.in_flight = None;

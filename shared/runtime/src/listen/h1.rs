@@ -6,6 +6,7 @@
 //! pipelined, without a copy.
 
 use super::{Connection, h2};
+use crate::clock;
 use crate::exchange;
 use crate::wire::Wire;
 use crate::worker::Worker;
@@ -43,13 +44,15 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection, h1:
     let mut buffer = BytesMut::new();
     let mut served = 0u32;
     // Waits for the connection's whole life: to register anew for each request would cost each request.
-    let mut leaving = worker.shared.lifecycle.leaving();
-    let mut leaving = std::pin::pin!(leaving.reached());
+    let lifecycle = &worker.shared.lifecycle;
+    let turn = clock::with_rng(|rng| lifecycle.draw(clock::now(), rng));
+    let mut closing = lifecycle.closing();
+    let mut closing = std::pin::pin!(closing.reached());
     loop {
         let plan = worker.shared.plan.load_full();
         let limits = &plan.limits;
         let start = read_head(
-            leaving.as_mut(),
+            closing.as_mut(),
             &mut io,
             &mut buffer,
             limits,
@@ -67,8 +70,8 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection, h1:
                 }
                 served = served.saturating_add(1);
                 let last = limits.keepalive_requests > 0 && served >= limits.keepalive_requests;
-                let stays =
-                    !worker.shared.lifecycle.is_leaving() && !worker.shared.overload.closes();
+                let leaves = lifecycle.is_leaving() && lifecycle.is_due(turn, clock::now());
+                let stays = !leaves && !worker.shared.overload.closes();
                 let keep = info.is_persistent() && !last && stays;
                 let head = std::mem::take(&mut buffer);
                 // Boxed, so that a connection that is idle does not hold the room of a request.
@@ -96,7 +99,7 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection, h1:
 
 /// Reads up to the end of a head. `buffer` may hold the start of it already.
 async fn read_head(
-    leaving: Pin<&mut impl Future<Output = ()>>,
+    closing: Pin<&mut impl Future<Output = ()>>,
     io: &mut Wire,
     buffer: &mut BytesMut,
     limits: &Limits,
@@ -107,7 +110,7 @@ async fn read_head(
         let read = tokio::select! {
             biased;
             read = first => read,
-            () = leaving => return Ok(Start::Gone),
+            () = closing => return Ok(Start::Gone),
         };
         match read {
             Ok(Ok(count)) if count > 0 => {}

@@ -2,6 +2,7 @@
 
 use super::Connection;
 use super::h1::head_limits;
+use crate::clock;
 use crate::exchange;
 use crate::wire::Wire;
 use crate::worker::Worker;
@@ -46,7 +47,9 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection) {
     let shaken = tokio::time::timeout(HANDSHAKE, handshake(Box::new(io), Some(options))).await;
     let Ok(Ok(mut h2)) = shaken else { return };
     let running = Arc::new(AtomicU32::new(0));
-    let mut leaving = worker.shared.lifecycle.leaving();
+    let lifecycle = &worker.shared.lifecycle;
+    let turn = clock::with_rng(|rng| lifecycle.draw(clock::now(), rng));
+    let mut due = std::pin::pin!(lifecycle.due(turn, clock::now));
     let (mut left, mut rejected) = (false, 0);
     let mut overload = worker.shared.overload.watch();
     loop {
@@ -57,7 +60,7 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection) {
         };
         let accepted = tokio::select! {
             accepted = H2Session::from_h2_conn(&mut h2, digest()) => accepted,
-            () = leaving.reached(), if !left => {
+            () = &mut due, if !left => {
                 h2.graceful_shutdown();
                 left = true;
                 continue;

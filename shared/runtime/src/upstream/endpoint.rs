@@ -68,6 +68,7 @@ pub struct Endpoint {
     pub metrics: EndpointMetrics,
     health: AtomicU8,
     ejected_until: AtomicU64,
+    leaves_until: AtomicU64,
     ejections: AtomicU64,
     last_check: Mutex<Option<CheckSnapshot>>,
     requests: AtomicU64,
@@ -99,6 +100,7 @@ impl Endpoint {
             metrics,
             health: AtomicU8::new(Health::Unknown as u8),
             ejected_until: AtomicU64::new(0),
+            leaves_until: AtomicU64::new(0),
             ejections: AtomicU64::new(0),
             last_check: Mutex::default(),
             requests: AtomicU64::new(0),
@@ -176,6 +178,19 @@ impl Endpoint {
     pub fn ejected_until(&self, now: Instant) -> Option<Instant> {
         let until = Instant::from_nanos(self.ejected_until.load(Relaxed));
         (until > now).then_some(until)
+    }
+
+    /// Until when it gets no new requests, because it said that it leaves.
+    #[must_use]
+    pub fn leaves_until(&self, now: Instant) -> Option<Instant> {
+        let until = Instant::from_nanos(self.leaves_until.load(Relaxed));
+        (until > now).then_some(until)
+    }
+
+    /// Notes that it leaves; `true` when that is news.
+    pub(super) fn note_leaving(&self, until: Instant, now: Instant) -> bool {
+        let before = self.leaves_until.swap(until.as_nanos(), Relaxed);
+        before <= now.as_nanos()
     }
 
     /// Ejections so far.

@@ -14,6 +14,7 @@ use rand::Rng;
 use rand::seq::IteratorRandom;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 mod view;
 
@@ -41,6 +42,10 @@ pub struct Pool {
     evened_at: AtomicU64,
     changes: Arc<Changes>,
 }
+
+/// How long the word of an endpoint that it leaves counts. By then its checks fail, or it serves again; and if neither, it
+/// gets a request and says so again.
+const LEAVES_FOR: Duration = Duration::from_secs(5);
 
 // === impl Pool ===
 
@@ -83,6 +88,13 @@ impl Pool {
     pub fn mark_stale(&self) {
         self.stale.store(true, Relaxed);
         self.changes.note();
+    }
+
+    /// Notes that an endpoint leaves: new requests go to the others, as long as there are some.
+    pub fn note_leaving(&self, endpoint: &Endpoint, now: Instant) {
+        if endpoint.note_leaving(now + LEAVES_FOR, now) {
+            self.mark_stale();
+        }
     }
 
     /// Builds a new view when one is due. Control thread only.

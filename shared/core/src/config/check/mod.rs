@@ -30,6 +30,7 @@ mod protect;
 mod regions;
 mod report;
 mod routes;
+mod shutdown;
 mod targets;
 mod upstream;
 
@@ -69,6 +70,7 @@ fn check_regional(config: &Regional, document: &Document) -> Result<(), Faults> 
     peers::check(&mut report, &config.peers);
     limits::check(&mut report, &config.limits, &root.key("limits"));
     limits::access_log(&mut report, &config.access_log, &root.key("access_log"));
+    shutdown::check(&mut report, &config.shutdown, &root.key("shutdown"));
     routes::check(&mut report, &config.routes);
     targets::regional(&mut report, &config.routes, &config.pools);
     pools::check(&mut report, &config.pools, &config.listeners);
@@ -82,6 +84,7 @@ fn check_global(config: &Global, document: &Document) -> Result<(), Faults> {
     peers::check(&mut report, &config.peers);
     limits::check(&mut report, &config.limits, &root.key("limits"));
     limits::access_log(&mut report, &config.access_log, &root.key("access_log"));
+    shutdown::check(&mut report, &config.shutdown, &root.key("shutdown"));
     routes::check(&mut report, &config.routes);
     targets::global(&mut report, &config.routes, &config.regions);
     geo::check(&mut report, config);

@@ -2,7 +2,7 @@
 
 use super::health::{HealthCheck, Outlier};
 use super::listener::{AccessLog, Admin, Listener, Threading};
-use super::{Limits, Route, UpstreamHttp, UpstreamTls};
+use super::{Limits, Route, Shutdown, UpstreamHttp, UpstreamTls};
 use crate::config::scalar::{DurationText, Percent, ServerAddressFormat};
 use crate::name::{RegionName, ReplicaName, ServerName};
 use schemars::JsonSchema;
@@ -39,6 +39,9 @@ pub struct Global {
     /// Limits against slow, greedy or hostile clients.
     #[serde(default)]
     pub limits: Limits,
+    /// How this process leaves.
+    #[serde(default)]
+    pub shutdown: Shutdown,
     /// The access log.
     #[serde(default)]
     pub access_log: AccessLog,

@@ -12,6 +12,7 @@ mod pool;
 mod protect;
 mod regional;
 mod route;
+mod shutdown;
 mod traffic;
 
 pub use global::{Cidr, Failover, GeoSource, Global, Location, Region, RegionOrder, RegionReplica};
@@ -28,4 +29,5 @@ pub use route::{
     HeaderEdits, HeaderMatch, PathMatch, Redirect, RegionChoice, Retry, Rewrite, Route, RouteMatch,
     Timeouts,
 };
+pub use shutdown::Shutdown;
 pub use traffic::{Fault, FaultAbort, FaultDelay, Mirror, RateKey, RateLimit, RegionAffinity};

@@ -1,7 +1,7 @@
 //! The regional tier's file.
 
 use super::listener::{AccessLog, Admin, Listener, Threading};
-use super::{Cidr, Limits, Pool, Route};
+use super::{Cidr, Limits, Pool, Route, Shutdown};
 use crate::config::scalar::ServerAddressFormat;
 use crate::name::{RegionName, ReplicaName, ZoneName};
 use schemars::JsonSchema;
@@ -42,6 +42,9 @@ pub struct Regional {
     /// Limits against slow, greedy or hostile clients.
     #[serde(default)]
     pub limits: Limits,
+    /// How this process leaves.
+    #[serde(default)]
+    pub shutdown: Shutdown,
     /// The access log.
     #[serde(default)]
     pub access_log: AccessLog,

@@ -302,8 +302,8 @@ proptest! {
         flow.run(40);
         let survivors = (0..demand.len()).filter(|at| *at != lost);
         let room: f64 = demand.iter().map(|demand| 920.0 - demand).sum::<f64>() - (920.0 - demand[lost]);
-        // Where all find room, nobody is filled above what it can do; else by a fifth.
-        let most = if room > 1.3 * demand[lost] { 1.0 } else { 1.3 };
+        // Where all find room, nobody is filled above what it can do; else by a fifth, and by what it would itself have given away.
+        let most = if room > 1.3 * demand[lost] { 1.0 } else { 1.4 };
         for at in survivors {
             prop_assert!(flow.peak(at, 40) <= most, "region {} at {}", at, flow.peak(at, 40));
         }

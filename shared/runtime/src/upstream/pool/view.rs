@@ -98,7 +98,12 @@ impl PoolView {
         };
         let parts: Vec<Part<'_>> = members.iter().filter(is_chosen).map(part).collect();
         let ramps = parts.iter().any(|part| part.member.ramp(now) < 1.0);
-        let rebuild_at = [panic_state.until(), ramps.then(|| now + step(spec))];
+        let leave = |member: &Member| member.endpoint.leaves_until(now);
+        let rebuild_at = [
+            panic_state.until(),
+            ramps.then(|| now + step(spec)),
+            members.iter().filter_map(leave).min(),
+        ];
         let rebuild_at = rebuild_at.into_iter().flatten().min();
         let split = zones::split(spec, &parts).filter(|_| !panic);
         let endpoint = |part: &Part<'_>| part.member.endpoint.clone();
@@ -213,6 +218,7 @@ impl Member {
         self.weight.is_some()
             && self.endpoint.health() == Health::Healthy
             && self.endpoint.ejected_until(now).is_none()
+            && self.endpoint.leaves_until(now).is_none()
     }
 
     /// The part of its weight that slow start leaves it, 0.1 to 1.0.

@@ -91,6 +91,23 @@ fn limits() {
 
 #[test]
 #[rustfmt::skip]
+fn shutdown() {
+    use Code::{OutOfRange, Unreachable};
+    let base = format!("{REGIONAL}shutdown: {{ lame_duck: 5s }}\n");
+    one_slip(&base, regional, &[
+        ("lame_duck: 5s", "lame_duck: 25h", OutOfRange, 12, "shutdown.lame_duck"),
+        ("lame_duck: 5s", "stream_drain: 48h", OutOfRange, 12, "shutdown.stream_drain"),
+        ("lame_duck: 5s", "lame_duck: 5s, readiness_fail_delay: 6s", Unreachable, 12, "shutdown.readiness_fail_delay"),
+        ("lame_duck: 5s", "drain: 10s, stream_drain: 9s", Unreachable, 12, "shutdown.stream_drain"),
+    ]);
+    passes(&base, regional, &[
+        ("lame_duck: 5s", "lame_duck: 0s, drain: 0s"),
+        ("lame_duck: 5s", "lame_duck: 5s, readiness_fail_delay: 5s, drain: 90s"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
 fn targets_of_the_regional_tier() {
     use Code::{Conflict, MissingKey, UnknownName, Unsupported, WrongType};
     one_slip(REGIONAL, regional, &[

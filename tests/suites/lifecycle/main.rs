@@ -1,0 +1,5 @@
+//! Processes that leave: what they were asked before their end is answered, and nobody is sent to them afterwards.
+
+mod drain;
+mod lame_duck;
+mod service;
