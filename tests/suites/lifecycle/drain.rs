@@ -1,6 +1,6 @@
 //! From the end of the lame duck to the exit: at the moment when nothing is left, or at the deadline.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
@@ -84,7 +84,6 @@ async fn at_the_deadline_requests_are_cut_and_told() -> Result<()> {
 async fn a_second_signal_ends_it_at_once() -> Result<()> {
     let mut platform = start("lame_duck: 600s, readiness_fail_delay: 300s").await?;
     let address = platform.address()?;
-    let begun = Instant::now();
     let replica = platform.replica("r1-a")?;
     replica.signal(Signal::SIGTERM)?;
     eventually(SOON, "the lame duck", async || {
@@ -97,9 +96,6 @@ async fn a_second_signal_ends_it_at_once() -> Result<()> {
     let ready = replica.admin_get("/readyz").await?;
     ensure!(ready.status == 200, "not yet: {ready:?}");
     let status = replica.process()?.terminate(SOON).await?;
-    ensure!(
-        status.success() && begun.elapsed() < Duration::from_secs(300),
-        "{status}"
-    );
+    ensure!(status.success(), "{status}");
     Ok(())
 }
