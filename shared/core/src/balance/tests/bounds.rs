@@ -57,7 +57,9 @@ proptest! {
             let at = balancer.pick(Some(rng.next_u64() % keys), &[], NOW, &mut rng).unwrap();
             running.push(all[at].load.begin());
             let (held, bound) = (all[at].load.in_flight(), bound(all, at, running.len()));
-            prop_assert!(held <= bound + 1, "{held} in flight, bound {bound}, of {}", running.len());
+            // A walk that meets only full ones takes the least loaded of those that it met.
+            let slack = 1 + bound / 4;
+            prop_assert!(held <= bound + slack, "{held} in flight, bound {bound}, of {}", running.len());
         }
     }
 

@@ -3,7 +3,7 @@
 //! Plain state behind the lock of [`AdaptiveLimit`](super::AdaptiveLimit); times are in seconds as `f64`, counts too.
 
 use super::estimate::Estimate;
-use super::watch::{Seen, Watch, is_queue};
+use super::watch::{Seen, Watch, is_busier, is_queue};
 use super::window::Window;
 use super::{Phase, Rules, Snapshot};
 use crate::time::Instant;
@@ -36,6 +36,8 @@ const MUCH_LESS: f64 = 0.5;
 const PROBE_SHARE: f64 = 0.6;
 const PROBE_COUNT: f64 = 30.0;
 const PROBE_ENOUGH: f64 = 200.0;
+/// How long it is known that the latency follows the limit.
+const PROVEN_FOR: Duration = Duration::from_secs(10);
 /// Time between probes.
 const PROBE_EVERY: f64 = 15.0;
 
@@ -84,6 +86,9 @@ pub(super) struct Control {
     /// Limit and latency before the probe.
     resume: (f64, f64),
     growths: f64,
+    /// When, in this overload, the limit last kept the answers fast: then it is a queue, also when a cut changes nothing because
+    /// other replicas take what is given up.
+    proven: Option<Instant>,
     probe_at: Instant,
     seed: u64,
     last: Option<f64>,
@@ -102,6 +107,7 @@ impl Control {
             before: Before::None,
             resume: (0.0, 0.0),
             growths: 0.0,
+            proven: None,
             probe_at: Instant::ZERO,
             seed,
             last: None,
@@ -207,6 +213,9 @@ impl Control {
 
     /// Slow answers that no queue explains.
     fn watching(&mut self, watch: Watch, window: &Window, now: Instant) -> Next {
+        if is_busier(window, &self.estimate) {
+            return self.overloaded(window, now);
+        }
         self.make_room(window);
         let (seen, watch) = watch.look(window, &self.estimate, now);
         self.watch = watch;
@@ -259,6 +268,9 @@ impl Control {
         if ratio > FULL {
             return self.on_full(window, is_used, now);
         }
+        if ratio < ROOM {
+            self.proven = Some(now);
+        }
         self.before = Before::None;
         if !is_used {
             self.estimate.learn(window);
@@ -287,8 +299,13 @@ impl Control {
                 return Next::Wait;
             }
         }
+        let proven = self.proven.is_some_and(|at| now.since(at) < PROVEN_FOR);
         if self.limit <= f64::from(self.rules.min) {
-            return self.accept(window, now);
+            return if proven {
+                Next::Window
+            } else {
+                self.accept(window, now)
+            };
         }
         if window.error > 0.1 * window.mean && window.age < 0.5 * PATIENCE {
             return Next::Wait;
@@ -307,7 +324,7 @@ impl Control {
         // A queue would have fallen by as much as the number under way.
         let expected = before.latency * (1.0 + share) / 2.0;
         let gap = (window.mean - expected) / window.error.hypot(before.error).max(1e-9);
-        if share <= CLEARLY_LESS && gap > 5.0 || share <= MUCH_LESS && gap > 3.0 {
+        if !proven && (share <= CLEARLY_LESS && gap > 5.0 || share <= MUCH_LESS && gap > 3.0) {
             return self.accept(window, now);
         }
         // It does not look like a queue: waiting for more answers costs less than a further cut.
@@ -393,6 +410,7 @@ impl Control {
 
     fn reopen(&mut self) {
         self.phase = Phase::Open;
+        self.proven = None;
         self.before = Before::None;
         self.growths = 0.0;
         self.set(self.estimate.open_limit());

@@ -20,6 +20,8 @@ const CALM: f64 = 1.25;
 const SUSPECT: f64 = 1.7;
 /// Above this latency over its baseline, a peak says more of the queue than of the demand.
 const QUEUED: f64 = 1.25;
+/// A probe that finds a higher latency may have met the others' queue: it raises the baseline by this share at most.
+const PROBE_RISE: f64 = 0.02;
 /// A baseline below this is taken as this: on a busy machine, a millisecond comes and goes.
 const FLOOR: f64 = 0.005;
 
@@ -92,7 +94,8 @@ impl Estimate {
         // A queue only ever adds: what is lower for certain is believed sooner.
         let is_certain = window.mean + 2.0 * window.error < old;
         let trust = if is_certain { 10.0 } else { 60.0 };
-        self.mean += (window.mean - old) * window.count / (window.count + trust);
+        let step = (window.mean - old) * window.count / (window.count + trust);
+        self.mean += step.min(PROBE_RISE * old);
         is_certain && self.mean < 0.9 * old
     }
 

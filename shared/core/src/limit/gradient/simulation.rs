@@ -1,4 +1,5 @@
-//! A pool as a queueing system: a number of workers, a queue without end, arrivals at random.
+//! A pool as a queueing system: servers with workers and a queue without end, arrivals at random, at one replica or several that don't
+//! know of each other.
 
 use super::{AdaptiveLimit, End, Rules, Sample};
 use crate::time::Instant;
@@ -36,12 +37,32 @@ pub(super) struct Outcome {
     pub(super) latencies: Vec<f64>,
 }
 
-/// A request: when it came, what it met, and its number.
-type Job = (u64, u32, u64);
+/// A request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Job {
+    arrived: u64,
+    /// What it met at its replica.
+    met: u32,
+    number: u64,
+    replica: usize,
+    server: usize,
+}
+
+/// What a replica knows: its limit, and its own requests at each server.
+struct Replica {
+    limit: Option<AdaptiveLimit>,
+    loads: Vec<u32>,
+}
+
+#[derive(Default, Clone)]
+struct Server {
+    busy: u32,
+    queue: VecDeque<Job>,
+}
 
 pub(super) struct Simulation {
-    pub(super) limit: Option<AdaptiveLimit>,
-    pub(super) in_flight: u32,
+    replicas: Vec<Replica>,
+    servers: Vec<Server>,
     /// One in so many requests takes so many times as long.
     pub(super) slow: (u32, f64),
     /// Seconds after which a client leaves. The work on its request goes on.
@@ -50,10 +71,9 @@ pub(super) struct Simulation {
     waiting: VecDeque<Job>,
     ended: HashSet<u64>,
     serial: u64,
+    /// Of each server.
     workers: u32,
     spread: Service,
-    busy: u32,
-    queue: VecDeque<Job>,
     running: BinaryHeap<Reverse<(u64, Job)>>,
     now: u64,
     rng: SmallRng,
@@ -79,13 +99,43 @@ impl Outcome {
     }
 }
 
+// === impl Replica ===
+
+impl Replica {
+    fn in_flight(&self) -> u32 {
+        self.loads.iter().sum()
+    }
+}
+
 // === impl Simulation ===
 
 impl Simulation {
     pub(super) fn new(workers: u32, spread: Service, limited: bool, seed: u64) -> Self {
+        let mut sim = Self::shared((1, 1), workers, spread, seed);
+        if !limited {
+            sim.replicas.iter_mut().for_each(|r| r.limit = None);
+        }
+        sim
+    }
+
+    /// So many replicas before so many servers, each with `workers`.
+    pub(super) fn shared(
+        (replicas, servers): (usize, usize),
+        workers: u32,
+        spread: Service,
+        seed: u64,
+    ) -> Self {
+        let replica = |number: usize| Replica {
+            limit: Some(AdaptiveLimit::new(
+                Rules::default(),
+                seed + 1000 * number as u64,
+                Instant::ZERO,
+            )),
+            loads: vec![0; servers],
+        };
         Self {
-            limit: limited.then(|| AdaptiveLimit::new(Rules::default(), seed, Instant::ZERO)),
-            in_flight: 0,
+            replicas: (0..replicas).map(replica).collect(),
+            servers: vec![Server::default(); servers],
             slow: (1, 1.0),
             patience: f64::INFINITY,
             waiting: VecDeque::new(),
@@ -93,8 +143,6 @@ impl Simulation {
             serial: 0,
             workers,
             spread,
-            busy: 0,
-            queue: VecDeque::new(),
             running: BinaryHeap::new(),
             now: 0,
             rng: SmallRng::seed_from_u64(seed),
@@ -123,7 +171,7 @@ impl Simulation {
             let counted = next >= from;
             if next == tick {
                 tick += nanos(1.0);
-                if let Some(limit) = &self.limit {
+                for limit in self.replicas.iter().filter_map(|r| r.limit.as_ref()) {
                     limit.tick(Instant::from_nanos(next));
                 }
             } else if next == done {
@@ -141,29 +189,54 @@ impl Simulation {
     }
 
     fn arrive(&mut self, service: f64) -> bool {
-        if self
-            .limit
-            .as_ref()
-            .is_some_and(|l| self.in_flight >= l.limit())
-        {
+        let at = match self.replicas.len() {
+            1 => 0,
+            count => self.rng.random_range(0..count),
+        };
+        let (a, b) = self.two();
+        let replica = &mut self.replicas[at];
+        let met = replica.in_flight() + 1;
+        if replica.limit.as_ref().is_some_and(|l| met > l.limit()) {
             return false;
         }
-        self.in_flight += 1;
+        let server = if replica.loads[a] <= replica.loads[b] {
+            a
+        } else {
+            b
+        };
+        replica.loads[server] += 1;
         self.serial += 1;
-        let job = (self.now, self.in_flight, self.serial);
+        let job = Job {
+            arrived: self.now,
+            met,
+            number: self.serial,
+            replica: at,
+            server,
+        };
         if self.patience.is_finite() {
             self.waiting.push_back(job);
         }
-        if self.busy < self.workers {
+        if self.servers[server].busy < self.workers {
             self.begin(job, service);
         } else {
-            self.queue.push_back(job);
+            self.servers[server].queue.push_back(job);
         }
         true
     }
 
+    /// Two servers at random, the same one when there is no other.
+    fn two(&mut self) -> (usize, usize) {
+        let count = self.servers.len();
+        if count < 2 {
+            return (0, 0);
+        }
+        let first = self.rng.random_range(0..count);
+        let other = self.rng.random_range(1..count);
+        (first, (first + other) % count)
+    }
+
     fn begin(&mut self, arrived: Job, service: f64) {
-        self.busy += 1;
+        self.servers[arrived.server].busy += 1;
         let mut time = self.draw(service);
         if self.rng.random_range(0..self.slow.0) == 0 {
             time *= self.slow.1;
@@ -175,43 +248,46 @@ impl Simulation {
     /// The latency of the request that is ready, unless its client has left.
     fn finish(&mut self, service: f64) -> Option<f64> {
         let Reverse((_, job)) = self.running.pop()?;
-        self.busy -= 1;
-        if let Some(next) = self.queue.pop_front() {
+        let server = &mut self.servers[job.server];
+        server.busy -= 1;
+        if let Some(next) = server.queue.pop_front() {
             self.begin(next, service);
         }
-        let has_left = (self.now - job.0) as f64 * 1e-9 > self.patience;
+        let has_left = (self.now - job.arrived) as f64 * 1e-9 > self.patience;
         if has_left {
             return None;
         }
-        self.ended.insert(job.2);
+        self.ended.insert(job.number);
         Some(self.end(job, End::Answered))
     }
 
     /// Clients whose patience is over.
     fn leave(&mut self) {
         while let Some(job) = self.waiting.front().copied() {
-            if (self.now - job.0) as f64 * 1e-9 <= self.patience {
+            if (self.now - job.arrived) as f64 * 1e-9 <= self.patience {
                 return;
             }
             self.waiting.pop_front();
-            if !self.ended.remove(&job.2) {
+            if !self.ended.remove(&job.number) {
                 self.end(job, End::Left);
             }
         }
     }
 
-    fn end(&mut self, (arrived, met, _): Job, end: End) -> f64 {
-        let latency = self.now - arrived;
-        if let Some(limit) = &self.limit {
+    fn end(&mut self, job: Job, end: End) -> f64 {
+        let latency = self.now - job.arrived;
+        let replica = &mut self.replicas[job.replica];
+        let in_flight = replica.in_flight();
+        replica.loads[job.server] -= 1;
+        if let Some(limit) = &replica.limit {
             let sample = Sample {
                 latency: Duration::from_nanos(latency),
-                met,
-                in_flight: self.in_flight,
+                met: job.met,
+                in_flight,
                 end,
             };
             limit.on_sample(&sample, Instant::from_nanos(self.now));
         }
-        self.in_flight -= 1;
         latency as f64 * 1e-9
     }
 

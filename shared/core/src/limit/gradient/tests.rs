@@ -371,3 +371,33 @@ fn a_jump_within_the_capacity_is_let_in() {
         }
     }
 }
+
+/// Each sees the others' queue as its own, and what it gives up the others take.
+#[test]
+fn replicas_that_share_a_pool_take_no_queue_for_slowness() {
+    const SEEDS: u64 = 24;
+    for (spread, load, slower) in [
+        (Service::Constant, 2.0, 3.2),
+        (Service::Constant, 5.0, 3.2),
+        (Service::Exponential, 2.0, 1.6),
+    ] {
+        let (mut goodput, mut p99) = (0.0, 0.0);
+        for seed in 0..SEEDS {
+            let sim = Simulation::shared((2, 3), 6, spread, seed);
+            let mut case = Case {
+                workers: 18,
+                service: 0.1,
+                sim,
+            };
+            case.sim.patience = 2.0;
+            let before = case.run(0.5, 3.0, 0.0);
+            let over = case.run(load, 15.0, 1.0);
+            goodput += over.goodput() / case.capacity() / SEEDS as f64;
+            p99 += over.quantile(0.99) / before.quantile(0.99) / SEEDS as f64;
+        }
+        let what = format!("{spread:?} x{load}");
+        assert!(goodput >= 0.85, "{what}: goodput {goodput}");
+        println!("{what}: goodput {goodput:.2} p99 {p99:.2}");
+        assert!(p99 <= slower, "{what}: p99 {p99} times the usual");
+    }
+}

@@ -13,6 +13,8 @@
 //!   for as long as it lasts; of slow work only the first stretch of requests piles up. Clients who lose their patience keep
 //!   the number down, so those who leave after a wait count as if they were still there.
 //!
+//! A third mark holds whenever it is seen ([`is_busier`]): more is met than the latency explains.
+//!
 //! # Limits
 //! A pool that was almost full before an overload shows the first mark late, and is cut by the second one, some latencies later.
 //! Clients that wait for an answer before they ask again (a closed loop) never grow in number: their queue becomes the
@@ -25,6 +27,8 @@ use std::time::Duration;
 
 /// Latency may exceed what the requests met, both as multiples of the usual, by this factor, and still be a queue.
 const EXCESS: f64 = 1.25;
+/// More than this is met than latency explains, whenever that is seen: more is answered than usual.
+const BUSIER: f64 = 1.5;
 /// Growth counts above this many standard deviations of a number under way that comes and goes by chance, ...
 const CLEAR: f64 = 2.5;
 /// ... and above this share of the arrivals.
@@ -67,6 +71,15 @@ pub(super) fn is_queue(window: &Window, estimate: &Estimate) -> bool {
     let slower = window.mean / estimate.baseline();
     let fuller = window.met / estimate.level();
     fuller >= EXCESS * slower
+}
+
+/// Whether the pool clearly answers more than usual while it is slow. By Little's law what is under way is throughput × latency: where it
+/// grew by more than latency did, so did the throughput, and slowness alone would not do that. Another replica that has cut its
+/// share meanwhile keeps the number from growing, but not from being large.
+pub(super) fn is_busier(window: &Window, estimate: &Estimate) -> bool {
+    let slower = (window.mean + CLEAR * window.error) / estimate.baseline();
+    let is_enough = window.age >= estimate.baseline() && window.count >= ANSWERS;
+    is_enough && window.met >= BUSIER * slower * estimate.level()
 }
 
 /// Whether the number under way has grown in the window by more than chance, or would have if nobody had left or timed out
