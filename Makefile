@@ -75,6 +75,10 @@ black-box: build ## Whole programs on real sockets; ARGS go to the test runner
 sim: ## Play 10,000 seeds of both tiers with faults, optimised (LB_SIM_SEEDS, LB_SIM_SEED)
 	LB_SIM_SEEDS=$${LB_SIM_SEEDS:-10000} $(CARGO) test --locked --profile sim -p lb-sim --test seeds --test scenarios -- $(ARGS)
 
+.PHONY: measure
+measure: ## Print the time of what each request costs in the pure ring (the ignored tests, optimised)
+	$(CARGO) test --locked --profile sim -p lb-core --lib -- --ignored --nocapture --test-threads 1
+
 .PHONY: docs
 docs: build ## Every example, path and link of the documentation
 	scripts/check-docs.sh target/debug

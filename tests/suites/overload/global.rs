@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use strata_tests::http;
+use strata_tests::http::{self, Answer};
 use strata_tests::topology::{Platform, Topology};
 
 /// Two regions of two replicas, the first preferred, whose pools let one request in at a time.
@@ -30,6 +30,16 @@ async fn taken(platform: &Platform, region: usize) -> Result<Vec<u64>> {
         taken.push(status["requests_total"].as_u64().unwrap_or_default());
     }
     Ok(taken)
+}
+
+fn is_refused(answer: &Answer) -> Result<()> {
+    ensure!(
+        answer.status == 503
+            && answer.text().contains("overloaded")
+            && !answer.header("retry-after").is_empty(),
+        "{answer:?}"
+    );
+    Ok(())
 }
 
 /// Holds the one place of each replica of the first region.
@@ -95,12 +105,7 @@ async fn alone_a_full_region_is_asked_once_and_nobody_is_blamed() -> Result<()> 
     let before = taken(&platform, 0).await?;
     for _ in 0..10 {
         let answer = http::get(platform.address()?, "/").await?;
-        ensure!(
-            answer.status == 503
-                && answer.text().contains("overloaded")
-                && !answer.header("retry-after").is_empty(),
-            "{answer:?}"
-        );
+        is_refused(&answer)?;
     }
     let after = taken(&platform, 0).await?;
     let asked: u64 = after.iter().sum::<u64>() - before.iter().sum::<u64>();
@@ -133,12 +138,7 @@ async fn what_two_regions_refuse_is_not_taken_to_a_third() -> Result<()> {
         }
         for _ in 0..10 {
             let answer = http::get(platform.address()?, "/").await?;
-            ensure!(
-                answer.status == 503
-                    && answer.text().contains("overloaded")
-                    && !answer.header("retry-after").is_empty(),
-                "{answer:?}"
-            );
+            is_refused(&answer)?;
         }
     }
     let global = &platform.globals[0];

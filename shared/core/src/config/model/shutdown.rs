@@ -21,14 +21,6 @@ pub struct Shutdown {
 
 // === impl Shutdown ===
 
-impl Shutdown {
-    /// The longest time from SIGTERM to the exit: what a supervisor has to wait.
-    #[must_use]
-    pub fn longest(&self) -> std::time::Duration {
-        self.lame_duck.get() + self.drain.get().max(self.stream_drain.get())
-    }
-}
-
 impl Default for Shutdown {
     fn default() -> Self {
         Self {
