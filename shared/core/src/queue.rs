@@ -8,7 +8,8 @@
 //! Bounded in number (256) and in time (100 ms); a waiter leaves when its wait or its own deadline is over, and who could
 //! not be served before its deadline isn't let in. First in, first out, as long as the queue runs empty now and then.
 //! Once it has not been empty for longer than the longest wait, it is an overload, and the newest goes first: somebody
-//! has to be refused anyway, and the newest has the most time left (Facebook's adaptive LIFO with CoDel's criterion).
+//! has to be refused anyway, and the newest has the most time left (Facebook's adaptive LIFO with CoDel's criterion). The short waits
+//! of an overload let the queue run empty for a moment; it is over when few have waited in vain, or nobody for ten of the longest waits.
 //! A higher priority goes before a lower one, and lower ones may fill only their share of the places.
 //!
 //! In an overload a newcomer may wait only a tenth of the longest wait: the newest go first, so who isn't served soon won't be
@@ -36,6 +37,11 @@ const HASTE: u32 = 10;
 const LEAST_WAIT: Duration = Duration::from_millis(2);
 /// … nor than the time in which so many places become free.
 const TURNS: u32 = 4;
+/// An overload is over when nobody waited in vain for so many of the longest waits …
+const MEMORY: u32 = 10;
+/// … or no larger share of so many waiters.
+const MANY: f64 = 0.2;
+const LAST: f64 = 32.0;
 
 /// A waiter's number, for [`Pending::cancel`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,6 +68,9 @@ pub struct Pending<T> {
     /// When the last one was served, and the average time between two while somebody waits.
     served: Option<Instant>,
     turn: Duration,
+    /// When somebody last waited in vain in an overload, and of the last waiters the share to whom that happened.
+    in_vain: Option<Instant>,
+    vain: f64,
     next: u64,
 }
 
@@ -86,6 +95,8 @@ impl<T> Pending<T> {
             busy_since: None,
             served: None,
             turn: Duration::ZERO,
+            in_vain: None,
+            vain: 0.0,
             next: 0,
         }
     }
@@ -132,6 +143,7 @@ impl<T> Pending<T> {
         let before = self.served.replace(now).max(self.busy_since);
         let took = before.map_or(self.turn, |before| now.since(before));
         self.turn = (self.turn * 7 + took) / 8;
+        self.vain -= self.vain / LAST;
         Some(self.take(at))
     }
 
@@ -176,6 +188,12 @@ impl<T> Pending<T> {
             .extract_if(.., |waiter| waiter.leaves <= now)
             .map(|waiter| waiter.item)
             .collect();
+        for _ in &gone {
+            self.vain += (1.0 - self.vain) / LAST;
+        }
+        if !gone.is_empty() && self.is_overloaded(now) {
+            self.in_vain = Some(now);
+        }
         self.note_empty();
         gone.into_iter()
     }
@@ -195,11 +213,13 @@ impl<T> Pending<T> {
         self.waiters.iter().map(|waiter| waiter.leaves).min()
     }
 
-    /// Whether the queue has not been empty for longer than the longest wait: the newest goes first then.
+    /// Whether the queue has not been empty for longer than the longest wait, or was so a moment ago: the newest goes first then.
     #[must_use]
     pub fn is_overloaded(&self, now: Instant) -> bool {
-        self.busy_since
-            .is_some_and(|since| now.since(since) > self.max_wait)
+        let lasts = |since: Option<Instant>| since.map(|since| now.since(since));
+        lasts(self.busy_since).is_some_and(|busy| busy > self.max_wait)
+            || self.vain > MANY
+                && lasts(self.in_vain).is_some_and(|past| past < self.max_wait * MEMORY)
     }
 
     /// How many wait.

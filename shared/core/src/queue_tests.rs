@@ -134,3 +134,28 @@ fn in_an_overload_one_waits_as_long_as_some_places_take() {
     let fast = queue.patience(Priority::Default, now);
     assert_eq!(fast, Duration::from_millis(10), "a tenth");
 }
+
+/// Waits are short in an overload, so the queue runs empty between two arrivals and would be taken for calm each time.
+#[test]
+fn an_overload_lasts_while_many_wait_in_vain() {
+    let mut queue = pending(100);
+    let wait = |queue: &mut Pending<u32>, now: u64| {
+        queue
+            .push(0, at(now), at(100_000), Priority::Default)
+            .unwrap();
+    };
+    for now in (0..200).step_by(10) {
+        wait(&mut queue, now);
+    }
+    let gone = queue.expire(at(200)).count();
+    assert!(gone >= 10, "half of them waited in vain");
+    while queue.pop(at(200)).is_some() {}
+    assert!(queue.is_empty());
+    assert!(queue.is_overloaded(at(201)), "a moment of rest is no end");
+    assert!(!queue.is_overloaded(at(1300)), "nobody came for a second");
+    for now in (201..500).step_by(5) {
+        wait(&mut queue, now);
+        assert!(queue.pop(at(now)).is_some());
+    }
+    assert!(!queue.is_overloaded(at(500)), "all were served");
+}

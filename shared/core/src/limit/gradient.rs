@@ -15,7 +15,9 @@
 //!   is 1.7 times that, [`watch`] tells a queue from slowness of another cause, before anything is refused.
 //! - **limited**, when it is a queue: cut to the product, but by half at most. Then look again:
 //!   when fewer requests under way make the answers faster, it was a queue, and the limit is found by
-//!   further steps. When they don't, the pool has become slower by itself, and the latency is the new normal.
+//!   further steps, until answers take 1.25 times as long as without a queue, or 1.125 times where all work takes equally long: waits
+//!   are half as long there at the same load (Pollaczek and Khinchine). When it doesn't, the pool has become slower by itself, and
+//!   the latency is the new normal.
 //! - **probing**, in a lasting overload: each 15 s or so the limit falls to 60 % for a few answers, to see
 //!   the latency without a queue. Costs about 2 % of the throughput, and only in an overload.
 //!
@@ -38,7 +40,7 @@
 //! - Latencies below 5 ms are taken as 5 ms, so a fast pool may have a queue of a few milliseconds.
 //! - Replicas that share a pool see each other's queues, and what one gives up the others take. So a cut that changes nothing is no
 //!   proof of a slower pool where the limit has worked before, and a probe hardly raises the baseline. The sum of their limits is
-//!   higher than one replica's would be: simulated p99 of two at 2 × the capacity is 2.3 times the usual, of one 2.0.
+//!   higher than one replica's would be; simulated p99 of two is 1.8 to 1.9 times the usual, from 3 s after the onset on.
 //! - The latency is that of the whole pool: one slow endpoint of many is the balancer's and the outlier
 //!   detector's business.
 //!

@@ -14,7 +14,7 @@ const CERTAIN: f64 = 1.4;
 /// With more answers than this, a mean is taken as it is: while open, and while limited.
 const ENOUGH_OPEN: f64 = 400.0;
 const ENOUGH: f64 = 60.0;
-/// Between these two, a limit that is used is right.
+/// Between these two, a limit that is used is right. Their part above 1 is for service times spread like an exponential's.
 const ROOM: f64 = 1.25;
 const FULL: f64 = 1.5;
 /// With this share of it under way on average, the limit is what holds requests back.
@@ -265,10 +265,11 @@ impl Control {
         let under_way = window.count / window.age.max(1e-3) * window.mean;
         // Above the limit, what was under way before a cut is still running out.
         let is_used = under_way >= USED * self.limit || window.peak > self.limit.round() + 1.0;
-        if ratio > FULL {
+        if ratio > self.stretched(FULL) {
             return self.on_full(window, is_used, now);
         }
-        if ratio < ROOM {
+        let room = self.room();
+        if ratio < room {
             self.proven = Some(now);
         }
         self.before = Before::None;
@@ -279,11 +280,11 @@ impl Control {
         if now >= self.probe_at {
             return self.probe(window);
         }
-        if ratio > ROOM {
+        if ratio > room {
             self.growths = 0.0;
             return Next::Window;
         }
-        if window.mean + window.error > ROOM * self.estimate.baseline() && window.count < ENOUGH {
+        if window.mean + window.error > room * self.estimate.baseline() && window.count < ENOUGH {
             return Next::Wait;
         }
         self.grow(is_used)
@@ -291,7 +292,7 @@ impl Control {
 
     /// A queue, or a pool that has become slower.
     fn on_full(&mut self, window: &Window, is_used: bool, now: Instant) -> Next {
-        if window.mean - 2.0 * window.error < ROOM * self.estimate.baseline() {
+        if window.mean - 2.0 * window.error < self.room() * self.estimate.baseline() {
             if !is_used {
                 return self.grow(is_used);
             }
@@ -363,6 +364,15 @@ impl Control {
         self.growths = 0.0;
         self.set(limit.min(self.limit - 1.0));
         self.settle(true)
+    }
+
+    /// Times the latency without a queue, up to which more may be under way.
+    fn room(&self) -> f64 {
+        self.stretched(ROOM)
+    }
+
+    fn stretched(&self, ratio: f64) -> f64 {
+        1.0 + (ratio - 1.0) * self.estimate.unevenness(self.limit)
     }
 
     fn used(&self, window: &Window) -> f64 {

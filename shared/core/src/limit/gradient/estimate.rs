@@ -24,6 +24,8 @@ const QUEUED: f64 = 1.25;
 const PROBE_RISE: f64 = 0.02;
 /// A baseline below this is taken as this: on a busy machine, a millisecond comes and goes.
 const FLOOR: f64 = 0.005;
+/// Added for a pool, divided by its limit.
+const SMALL: f64 = 2.0;
 
 /// Averages over windows without a queue; times in seconds.
 #[derive(Debug, Clone, Default)]
@@ -122,6 +124,13 @@ impl Estimate {
     /// A long latency without a queue.
     pub(super) fn tail(&self) -> f64 {
         self.mean + 4.0 * self.variance.sqrt()
+    }
+
+    /// How long a wait is for the same load, as a share of what it is where service times are exponential: half where all take
+    /// equally long (Pollaczek and Khinchine). A small pool needs a longer one to be busy.
+    pub(super) fn unevenness(&self, limit: f64) -> f64 {
+        let relative = self.variance / (self.mean * self.mean).max(1e-12);
+        (0.5 + 0.5 * relative + SMALL / limit).min(1.0)
     }
 
     /// The limit while no queue is seen.

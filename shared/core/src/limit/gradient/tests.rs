@@ -377,9 +377,9 @@ fn a_jump_within_the_capacity_is_let_in() {
 fn replicas_that_share_a_pool_take_no_queue_for_slowness() {
     const SEEDS: u64 = 24;
     for (spread, load, slower) in [
-        (Service::Constant, 2.0, 3.2),
-        (Service::Constant, 5.0, 3.2),
-        (Service::Exponential, 2.0, 1.6),
+        (Service::Constant, 2.0, 2.1),
+        (Service::Constant, 5.0, 2.1),
+        (Service::Exponential, 2.0, 1.4),
     ] {
         let (mut goodput, mut p99) = (0.0, 0.0);
         for seed in 0..SEEDS {
@@ -391,7 +391,7 @@ fn replicas_that_share_a_pool_take_no_queue_for_slowness() {
             };
             case.sim.patience = 2.0;
             let before = case.run(0.5, 3.0, 0.0);
-            let over = case.run(load, 15.0, 1.0);
+            let over = case.run(load, 15.0, 3.0);
             goodput += over.goodput() / case.capacity() / SEEDS as f64;
             p99 += over.quantile(0.99) / before.quantile(0.99) / SEEDS as f64;
         }
