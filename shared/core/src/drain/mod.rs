@@ -4,10 +4,12 @@
 //! store of the runtime does.
 
 mod book;
+mod draft;
 mod record;
 mod stamp;
 
 pub use book::{Book, FORGET_MS, MAX_RECORDS, Snapshot, Unfit};
+pub use draft::{Draft, DraftError, Planned};
 pub use record::{Action, MAX_TEXT, Record, Rule, Scope, SessionPolicy};
 pub use stamp::{Ahead, Clock, MOST_AHEAD, Stamp};
 
