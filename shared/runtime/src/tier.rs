@@ -30,6 +30,8 @@ pub struct Common<'a> {
     pub limits: &'a model::Limits,
     /// How the process leaves.
     pub shutdown: &'a model::Shutdown,
+    /// Where orders are kept.
+    pub state: &'a model::State,
     /// The access log.
     pub access_log: &'a model::AccessLog,
     /// Which requests go where.

@@ -133,6 +133,7 @@ impl Reload for Regional {
             &old.threading,
         );
         admin(all, &mut self.admin, &old.admin);
+        fixed(all, "state", STATE, &mut self.state, &old.state);
         access_log(all, &mut self.access_log, &old.access_log);
         listeners(all, &mut self.listeners, &old.listeners);
         deferred
@@ -155,6 +156,7 @@ impl Reload for Global {
             &old.threading,
         );
         admin(all, &mut self.admin, &old.admin);
+        fixed(all, "state", STATE, &mut self.state, &old.state);
         access_log(all, &mut self.access_log, &old.access_log);
         listeners(all, &mut self.listeners, &old.listeners);
         deferred
@@ -164,6 +166,7 @@ impl Reload for Global {
 const IDENTITY: &str = "counters, health and reports are kept under it, so it stays until the end";
 const THREADS: &str = "threads are started with the program and stay until its end";
 const BOUND: &str = "the socket is bound and has connections; the old one stays";
+const STATE: &str = "orders are kept where they were found at the start";
 const RESTART: &str = "restart this process, one replica at a time";
 
 fn fixed<T: Clone + PartialEq>(
