@@ -12,7 +12,7 @@ use crate::reload::{self, Reload};
 use crate::report::Reporter;
 use crate::tier::{Common, TierProgram};
 use crate::worker::{self, Pulse, Requests, Shared};
-use crate::{clock, control, explain, leave, peers, status, writes};
+use crate::{clock, control, explain, leave, peers, state, status, writes};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use lb_core::config::model::{Admin, Listener, Threading};
@@ -56,7 +56,10 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
     let boot_id = clock::unix_millis();
     let identity = Identity::new(T::TIER, common.name, common.region, boot_id)?;
     let base = path.parent().unwrap_or(Path::new(".")).to_owned();
-    let site = Arc::new(Site::new(identity, metrics.clone(), base));
+    let mut site = Site::new(identity, metrics.clone(), base);
+    // Before a port is bound: the first request must find what was ordered.
+    site.orders = state::open(&common, &site)?;
+    let site = Arc::new(site);
     let threads = threads(common.threads);
     let (sockets, tls) = bind(&common, &site, threads)?;
     let plan = build::plan::<T>(&config, &site, 1).map_err(anyhow::Error::msg)?;
@@ -96,6 +99,7 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
     });
     let admin = AdminServer::start(admin, process.clone(), gate)?;
     control::start(shared.clone(), site)?;
+    state::start(shared.clone())?;
     worker::start(&shared, sockets, threading, threads)?;
     process.announce(&admin);
     let runtime = tokio::runtime::Builder::new_current_thread()
