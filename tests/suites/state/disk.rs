@@ -158,11 +158,22 @@ async fn two_replicas_with_one_directory_are_told_so() -> Result<()> {
         state: format!("directory: \"{}\"", dir.path().display()),
         ..Plan::default()
     };
-    let bed = plan.start().await?;
+    let mut bed = plan.start().await?;
     let status = bed.status(1).await?;
     let faults = status["faults"].to_string();
     ensure!(faults.contains("a directory of its own"), "{status}");
     ensure!(status["durable"] == false, "{status}");
+    // As at an upgrade: the other one leaves, and what it wrote last is not lost.
+    bed.order(0, &draft("r1", "drain"), 200).await?;
+    bed.replica(0).kill();
+    eventually(SOON, "the directory for itself", async || {
+        let status = bed.status(1).await?;
+        ensure!(status["durable"] == true, "{status}");
+        Ok(())
+    })
+    .await?;
+    bed.replica(1).restart().await?;
+    ensure!(bed.knows(1, "r1").await?.as_deref() == Some("drain"));
     Ok(())
 }
 
