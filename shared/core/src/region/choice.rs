@@ -69,6 +69,8 @@ pub struct Factors {
     pub spare: f64,
     /// The share of its own requests that a cookie binds to it.
     pub bound: f64,
+    /// Those stay, although an operator dials it down or drains it.
+    pub honors: bool,
 }
 
 /// A region as the choice sees it.
@@ -182,6 +184,7 @@ impl Default for Factors {
             room: 1.0,
             spare: 1.0,
             bound: 0.0,
+            honors: false,
         }
     }
 }
@@ -209,6 +212,11 @@ impl Candidate {
 
     fn is_usable(&self) -> bool {
         self.condition.is_usable() && self.is_in_service()
+    }
+
+    /// Whether requests that a cookie binds to it may go there.
+    fn may_be_home(&self) -> bool {
+        self.is_usable() || self.factors.honors && self.condition != Condition::Offline
     }
 
     /// Share of its requests that it keeps, spill aside.
