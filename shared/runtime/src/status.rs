@@ -22,6 +22,9 @@ use std::time::Duration;
 /// The state of a pool's member, and why.
 pub(crate) fn state_of(member: &Member, now: Instant) -> (EndpointState, String) {
     let endpoint = &member.endpoint;
+    if endpoint.is_drained() {
+        return (EndpointState::Drained, "by order".to_owned());
+    }
     if member.weight.is_none() {
         return (EndpointState::Drained, "weight 0".to_owned());
     }

@@ -148,6 +148,11 @@ impl Order {
         if self.permanent && self.expires.is_some() {
             return Err(Senseless::Both("say either expires or permanent"));
         }
+        if is_server && (self.percent.is_some() || self.over.is_some()) {
+            return Err(Senseless::Both(
+                "a server leaves as a whole and at once: percent and over are for regions",
+            ));
+        }
         if let Some(percent) = self.percent.filter(|percent| *percent > 100) {
             return Err(Senseless::Percent(percent));
         }

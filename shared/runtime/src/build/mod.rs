@@ -17,9 +17,12 @@ use crate::plan::{Action, Identity, Plan};
 use crate::tier::{Common, TierProgram};
 use crate::upstream::{
     Changes, EndpointTable, Pool, RegionCounters, RegionMemory, RegionSet, RegionsMemory,
+    ServerOrders,
 };
+use arc_swap::ArcSwap;
 use lb_core::balance::PoolLoad;
 use lb_core::config::model;
+use lb_core::drain::Book;
 use lb_core::http::forward::Trust;
 use lb_core::retry::Budget;
 use lb_core::route::RouteTable;
@@ -47,6 +50,7 @@ pub struct Site {
     lookups: Mutex<HashMap<String, Arc<WatchStats>>>,
     regions: Mutex<HashMap<String, Arc<RegionMemory>>>,
     together: Arc<RegionsMemory>,
+    orders: ArcSwap<ServerOrders>,
     loads: Mutex<HashMap<String, Arc<PoolLoad>>>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
     kept: kept::Kept,
@@ -86,6 +90,7 @@ impl Site {
             lookups: Mutex::default(),
             regions: Mutex::default(),
             together: Arc::default(),
+            orders: ArcSwap::default(),
             loads: Mutex::default(),
             budgets: Mutex::default(),
             kept: kept::Kept::default(),
@@ -169,6 +174,23 @@ impl Site {
     #[must_use]
     pub fn together(&self) -> Arc<RegionsMemory> {
         self.together.clone()
+    }
+
+    /// Takes over what operators ordered; true when that changes something for servers.
+    pub fn obey(&self, book: &Arc<Book>, unix_ms: u64) -> bool {
+        self.together.orders.obey(book.clone());
+        let orders = ServerOrders::new(book, unix_ms);
+        let is_news = orders != **self.orders.load();
+        if is_news {
+            self.orders.store(Arc::new(orders));
+        }
+        is_news
+    }
+
+    /// What operators ordered for servers.
+    #[must_use]
+    pub fn orders(&self) -> Arc<ServerOrders> {
+        self.orders.load_full()
     }
 
     /// What counts their changes.
