@@ -8,7 +8,12 @@
 //! **Lame duck**: everything is accepted and served for a while. The tier above is told with the first answer (`x-lb-draining`) and
 //! by the report, and goes elsewhere within a second; clients are asked to close (`Connection: close`, GOAWAY), each connection at a
 //! moment of its own, so that they don't connect anew in one instant. Then **drain**: no new connections, and the exit at the
-//! moment when the last request has ended, or at the deadline.
+//! moment when the last request has ended and its response is on its way, or at the deadline.
+//!
+//! **Streams** (websockets, events, gRPC) never end by themselves. Each is told in its turn, over the second half of
+//! `stream_drain` (at most its last 30 s): see `exchange::pump`. **At the deadline** HTTP/2 connections get GOAWAY with the code
+//! CANCEL, so that their clients know a cut stream from a whole one; HTTP/1 connections are closed in the middle of the message,
+//! which says the same.
 //!
 //! # Rejected
 //! Pingora's grace period, which closes listeners first and is slept in full; HAProxy's `grace`, which keeps readiness green all the time.
@@ -25,6 +30,10 @@ use std::time::Duration;
 
 /// How often what is left is counted.
 const LOOK: Duration = Duration::from_millis(10);
+/// How long connections without a request may take to get what was written last: HTTP/2 writes beside its streams.
+const FLUSH: Duration = Duration::from_secs(2);
+/// How long connections that are cut may take to be told.
+const CUT: Duration = Duration::from_millis(200);
 
 /// Goes through lame duck and drain; returns when the process may end.
 pub(crate) async fn leave(shared: &Shared, shutdown: &Shutdown) {
@@ -39,7 +48,9 @@ pub(crate) async fn leave(shared: &Shared, shutdown: &Shutdown) {
         );
         tokio::time::sleep(lame_duck).await;
     }
-    shared.lifecycle.advance(Stage::Closing);
+    shared
+        .lifecycle
+        .close(shutdown.stream_drain.get(), clock::now());
     log::info!("draining: {} requests in flight", requests.in_flight());
     let cut = drained(shared, shutdown).await;
     if cut > 0 {
@@ -50,6 +61,18 @@ pub(crate) async fn leave(shared: &Shared, shutdown: &Shutdown) {
             shutdown.drain,
             shutdown.stream_drain
         );
+    } else {
+        closed(shared, FLUSH).await;
+    }
+    shared.lifecycle.advance(Stage::Ending);
+    closed(shared, CUT).await;
+}
+
+/// Waits until no connection is open, `limit` at most.
+async fn closed(shared: &Shared, limit: Duration) {
+    let begun = clock::now();
+    while shared.caps.open() > 0 && clock::now().since(begun) < limit {
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -3,3 +3,4 @@
 mod drain;
 mod lame_duck;
 mod service;
+mod streams;
