@@ -101,7 +101,7 @@ pub(crate) fn status<T: TierProgram>(process: &Process<T>) -> Status {
             Stage::Starting => Lifecycle::Starting,
             Stage::Serving => Lifecycle::Serving,
             Stage::Leaving => Lifecycle::LameDuck,
-            Stage::Closing => Lifecycle::Draining,
+            Stage::Closing | Stage::Ending => Lifecycle::Draining,
         },
         threads: u32::try_from(process.threads).unwrap_or(u32::MAX),
         connections: shared.caps.open().into(),

@@ -46,7 +46,7 @@ pub enum Condition {
     Degraded(f64),
     /// Takes nothing while another region is usable.
     Unhealthy,
-    /// The operator wants no new requests there.
+    /// The operator wants no new requests there, or the region itself.
     Drained,
     /// The operator turned it off: it takes nothing, whatever else fails.
     Offline,

@@ -116,6 +116,12 @@ impl RegionEntry {
     fn facts(&self, now: Instant) -> Facts {
         let summary = self.summary(now);
         let view = self.pool.view();
+        let judged = self.memory.judged();
+        let (usable, leaving) = (
+            judged.evidence.condition().is_usable(),
+            judged.evidence.is_leaving(),
+        );
+        drop(judged);
         let in_flight = view
             .endpoints()
             .iter()
@@ -123,7 +129,7 @@ impl RegionEntry {
         Facts {
             name: self.name.clone(),
             in_service: self.weight > 0,
-            is_usable: self.memory.judged().evidence.condition().is_usable(),
+            is_usable: usable && !leaving,
             utilization: summary.and_then(|s| s.utilization.map(|load| load.get())),
             failures: summary.map_or(0.0, |s| s.err_rate.get()),
             in_flight: in_flight.sum(),

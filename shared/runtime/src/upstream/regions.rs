@@ -6,6 +6,7 @@
 
 use super::region_memory::RegionMemory;
 use super::region_orders::RegionOrders;
+use super::region_text;
 use super::{Health, Pool};
 use crate::clock;
 use arc_swap::ArcSwap;
@@ -74,6 +75,8 @@ pub struct RegionNote {
     pub held_until: Option<Instant>,
     /// How far an operator's order is.
     pub order: Stage,
+    /// All of its replicas say that they leave.
+    pub leaving: bool,
 }
 
 /// What is known of the regions together. It outlives reloads.
@@ -144,7 +147,7 @@ impl RegionEntry {
         let judged = self.memory.judged();
         let evidence = &judged.evidence;
         Reach {
-            by_operator: self.is_drained() || order.is_out(),
+            by_operator: self.is_drained() || order.is_out() || evidence.is_leaving(),
             lost: evidence.is_unreachable().then(|| evidence.since()),
             reported_well: evidence.reported() >= WELL,
         }
@@ -160,16 +163,18 @@ impl RegionEntry {
             _ => Want::Undecided,
         };
         Claim {
-            by_operator: self.is_drained() || order.is_out(),
+            by_operator: self.is_drained() || order.is_out() || evidence.is_leaving(),
             want,
             since: evidence.since(),
         }
     }
 
     fn measure(&self, verdict: Verdict, order: &Standing, now: Instant) {
-        let judged = self.memory.judged().evidence.condition().is_usable();
-        let by_operator = self.is_drained() || order.is_out();
-        let usable = (judged || verdict != Verdict::AsJudged) && !by_operator;
+        let judged = self.memory.judged();
+        let leaves = self.is_drained() || order.is_out() || judged.evidence.is_leaving();
+        let judged_usable = judged.evidence.condition().is_usable();
+        drop(judged);
+        let usable = (judged_usable || verdict != Verdict::AsJudged) && !leaves;
         self.memory.measure(usable, self.capacity_rps, now);
     }
 
@@ -182,11 +187,12 @@ impl RegionEntry {
     ) -> Candidate {
         let judged = self.memory.judged();
         let is_out = judged.evidence.is_out();
+        let leaves = order.is_out() || judged.evidence.is_leaving();
         let (condition, ramp) = match verdict {
             _ if order.stage == Stage::Offline => (Condition::Offline, 1.0),
             // The last resort prefers a drained region that is well to one that isn't.
-            _ if order.is_out() && is_out => (Condition::Unhealthy, 1.0),
-            _ if self.is_drained() || order.is_out() => (Condition::Drained, 1.0),
+            _ if leaves && is_out => (Condition::Unhealthy, 1.0),
+            _ if self.is_drained() || leaves => (Condition::Drained, 1.0),
             Verdict::AsJudged => (judged.evidence.condition(), judged.evidence.ramp(now)),
             Verdict::Retained(share) => (Condition::Healthy, share),
         };
@@ -217,8 +223,12 @@ impl RegionEntry {
     fn note(&self, verdict: Verdict, order: &Standing, now: Instant) -> RegionNote {
         let judged = self.memory.judged();
         let evidence: &Evidence = &judged.evidence;
-        let drained = self.is_drained() || order.is_out();
+        // An operator's word comes first.
+        let ordered = self.is_drained() || order.is_out();
+        let leaving = evidence.is_leaving() && !evidence.is_out() && !ordered;
+        let drained = ordered || leaving;
         RegionNote {
+            leaving,
             order: order.stage,
             state: match order.stage {
                 Stage::Offline => RegionState::Offline,
@@ -329,7 +339,14 @@ impl RegionSet {
         };
         for region in &self.regions {
             let probes = region.probes();
+            let left = region.memory.judged().evidence.is_leaving();
             let transition = clock::with_rng(|rng| region.memory.judge(probes, now, rng));
+            if region.memory.judged().evidence.is_leaving() != left {
+                match left {
+                    false => log::info!("region {}: {}", region.name, region_text::LEAVING),
+                    true => log::info!("region {}: its replicas no longer leave", region.name),
+                }
+            }
             if let Some(transition) = transition.filter(|_| !region.is_drained()) {
                 self.announce(region, &transition);
             }
@@ -398,7 +415,7 @@ impl RegionSet {
         self.transitions
             .with_label_values(&[region.name.as_str(), to, why.label()])
             .inc();
-        let reason = super::region_text::why(why);
+        let reason = region_text::why(why);
         match transition.to {
             RegionState::Healthy | RegionState::Ramping => {
                 log::info!("region {}: {to}: {reason}", region.name);
