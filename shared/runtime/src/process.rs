@@ -1,7 +1,7 @@
 //! A program from its configuration to its exit.
 
 use crate::access_log::AccessLog;
-use crate::admin::{AdminHandle, AdminServer, AdminSource};
+use crate::admin::{AdminHandle, AdminServer, AdminSource, Gate, TokenFile, Write, Written};
 use crate::build::{self, Site};
 use crate::lifecycle::{Lifecycle, Stage};
 use crate::listen::{self, BoundListener, Caps, Counts, TlsListener};
@@ -12,12 +12,14 @@ use crate::reload::{self, Reload};
 use crate::report::Reporter;
 use crate::tier::{Common, TierProgram};
 use crate::worker::{self, Pulse, Requests, Shared};
-use crate::{clock, control, explain, leave, peers, status};
+use crate::{clock, control, explain, leave, peers, status, writes};
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use lb_core::config::model::{Listener, Threading};
+use lb_core::config::model::{Admin, Listener, Threading};
 use lb_core::config::scalar::DurationText;
-use lb_core::status::{Explain, ExplainQuery, ListenerStatus, Readiness, ReplicaIdentity, Status};
+use lb_core::status::{
+    Explain, ExplainQuery, ListenerStatus, Readiness, ReplicaIdentity, Sheet, Status,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -71,7 +73,9 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
         reporter: Reporter::default(),
         pulse: Pulse::default(),
         peers: site.peers.clone(),
+        orders: site.orders.clone(),
     });
+    let gate = gate(common.admin, &site)?;
     let (threading, admin) = (common.threading, common.admin.address);
     let listeners = bound(common.listeners, &sockets);
     let reload = Reload::<T>::new(
@@ -90,7 +94,7 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
         started_unix_ms: clock::unix_millis(),
         warm: AtomicBool::new(false),
     });
-    let admin = AdminServer::start(admin, process.clone())?;
+    let admin = AdminServer::start(admin, process.clone(), gate)?;
     control::start(shared.clone(), site)?;
     worker::start(&shared, sockets, threading, threads)?;
     process.announce(&admin);
@@ -139,6 +143,16 @@ fn bound(
         ))
     };
     pairs.filter_map(status).collect()
+}
+
+/// Who may write. A file of tokens that can't be used is a fault now, before anybody needs it.
+fn gate(admin: &Admin, site: &Site) -> anyhow::Result<Gate> {
+    let tokens = admin.token_file.as_ref();
+    let tokens = tokens.map(|path| TokenFile::new(site.base.join(path)));
+    if let Some(tokens) = &tokens {
+        tokens.token()?;
+    }
+    Ok(Gate::new(tokens))
 }
 
 fn threads(configured: usize) -> usize {
@@ -253,6 +267,7 @@ async fn orphaned() {
     while stdin.read(&mut byte).await.is_ok_and(|count| count > 0) {}
 }
 
+#[async_trait::async_trait]
 impl<T: TierProgram> AdminSource for Process<T> {
     fn status(&self) -> Status {
         status::status(self)
@@ -282,5 +297,13 @@ impl<T: TierProgram> AdminSource for Process<T> {
 
     fn explain(&self, query: &ExplainQuery) -> Result<Explain, String> {
         explain::explain(&self.shared.plan.load(), query)
+    }
+
+    fn sheet(&self) -> Sheet {
+        self.shared.orders.sheet()
+    }
+
+    async fn write(&self, write: Write) -> Option<Written> {
+        writes::carry_out(&self.shared, write).await
     }
 }

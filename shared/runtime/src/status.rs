@@ -114,6 +114,7 @@ pub(crate) fn status<T: TierProgram>(process: &Process<T>) -> Status {
         config: process.reload.status(),
         peers_live: shared.peers.live(),
         peers: shared.peers.status(),
+        state: shared.orders.status(),
         listeners: process.listeners.iter().map(counted).collect(),
         routes: T::common(&config)
             .routes

@@ -74,16 +74,25 @@ impl Book {
     /// # Errors
     /// [`Unfit`] when it can't be right; nothing changes then.
     pub fn take(&mut self, record: Record) -> Result<bool, Unfit> {
-        check(&record)?;
+        self.admits(&record)?;
         let known = self.records.get(&record.scope);
         if known.is_some_and(|known| known.updated >= record.updated) {
             return Ok(false);
         }
-        if known.is_none() && self.records.len() >= MAX_RECORDS {
-            return Err(Unfit::Many);
-        }
         self.records.insert(record.scope.clone(), record);
         Ok(true)
+    }
+
+    /// Whether a record could be taken, were it news.
+    ///
+    /// # Errors
+    /// [`Unfit`] when it can't be right, or there is no place left.
+    pub fn admits(&self, record: &Record) -> Result<(), Unfit> {
+        check(record)?;
+        if self.records.len() >= MAX_RECORDS && !self.records.contains_key(&record.scope) {
+            return Err(Unfit::Many);
+        }
+        Ok(())
     }
 
     /// The record on `scope`, also when it has ended.

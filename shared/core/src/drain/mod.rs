@@ -6,6 +6,7 @@
 
 mod book;
 mod demand;
+mod draft;
 mod order;
 mod preflight;
 mod record;
@@ -14,6 +15,7 @@ mod standing;
 
 pub use book::{Book, FORGET_MS, MAX_RECORDS, Snapshot, Unfit};
 pub use demand::Demand;
+pub use draft::{Draft, DraftError, Planned};
 pub use order::{Answer, DrainStatus, Order, Refused, Senseless};
 pub use preflight::{Fit, Forecast, Place, Receiver, Refusal, preflight};
 pub use record::{Action, MAX_TEXT, Record, Rule, Scope, SessionPolicy};

@@ -1,7 +1,8 @@
 //! Binding, the thread, and the life of a connection.
 
 use super::{
-    AdminSource, CONNECTION_LIFETIME, HEAD_TIMEOUT, MAX_CONNECTIONS, MAX_HEAD, answer::Body, routes,
+    AdminSource, CONNECTION_LIFETIME, Gate, HEAD_TIMEOUT, MAX_CONNECTIONS, MAX_HEAD, Visitor,
+    answer::Body, routes,
 };
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -14,7 +15,8 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
 /// Pause after the system refused to accept, which happens when file descriptors have run out.
@@ -25,6 +27,13 @@ const MAX_FIELDS: usize = 64;
 /// Starts the admin listener.
 #[derive(Debug)]
 pub struct AdminServer;
+
+/// Answers requests, however they come in.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    source: Arc<dyn AdminSource>,
+    gate: Arc<Gate>,
+}
 
 /// The running listener. It stops when this is dropped, so keep it until the process exits.
 #[must_use = "the admin listener stops when its handle is dropped"]
@@ -56,13 +65,14 @@ pub enum AdminError {
 // === impl AdminServer ===
 
 impl AdminServer {
-    /// Binds `address` and serves `source` on a thread of its own. Port 0 lets the system choose.
+    /// Binds `address` and serves `source` on a thread of its own; `gate` decides who may write. Port 0 lets the system choose.
     ///
     /// # Errors
     /// [`AdminError`] names the address and what to do about it.
     pub fn start(
         address: SocketAddr,
         source: Arc<dyn AdminSource>,
+        gate: Gate,
     ) -> Result<AdminHandle, AdminError> {
         let bind_error = |source: io::Error| AdminError::Bind {
             address,
@@ -77,9 +87,13 @@ impl AdminServer {
             .build()
             .map_err(AdminError::Thread)?;
         let (stop, stopped) = oneshot::channel();
+        let desk = Desk {
+            source,
+            gate: Arc::new(gate),
+        };
         std::thread::Builder::new()
             .name("lb-admin".to_owned())
-            .spawn(move || runtime.block_on(run(listener, source, stopped)))
+            .spawn(move || runtime.block_on(run(listener, desk, stopped)))
             .map_err(AdminError::Thread)?;
         Ok(AdminHandle {
             local_addr,
@@ -116,31 +130,31 @@ fn remedy(error: &io::Error, address: SocketAddr) -> String {
     }
 }
 
-async fn run(
-    listener: std::net::TcpListener,
-    source: Arc<dyn AdminSource>,
-    stopped: oneshot::Receiver<Infallible>,
-) {
+async fn run(listener: std::net::TcpListener, desk: Desk, stopped: oneshot::Receiver<Infallible>) {
     match TcpListener::from_std(listener) {
         Ok(listener) => tokio::select! {
-            () = accept(listener, source) => {}
+            () = accept(listener, desk) => {}
             _ = stopped => {}
         },
         Err(error) => log::error!("admin: the listener can't be watched: {error}"),
     }
 }
 
-async fn accept(listener: TcpListener, source: Arc<dyn AdminSource>) {
+async fn accept(listener: TcpListener, desk: Desk) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return; // Never closed.
         };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let source = Arc::clone(&source);
+            Ok((stream, from)) => {
+                let desk = desk.clone();
+                let visitor = Visitor {
+                    name: from.to_string(),
+                    trusted: false,
+                };
                 tokio::spawn(async move {
-                    serve(stream, source).await;
+                    serve(stream, desk, visitor).await;
                     drop(place);
                 });
             }
@@ -152,10 +166,19 @@ async fn accept(listener: TcpListener, source: Arc<dyn AdminSource>) {
     }
 }
 
-async fn serve(stream: TcpStream, source: Arc<dyn AdminSource>) {
+/// Serves one connection to its end.
+pub(crate) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    desk: Desk,
+    visitor: Visitor,
+) {
+    let visitor = Arc::new(visitor);
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = routes::answer(&*source, &request);
-        async move { Ok::<Response<Body>, Infallible>(response) }
+        let (desk, visitor) = (desk.clone(), visitor.clone());
+        async move {
+            let response = routes::answer(&*desk.source, &desk.gate, &visitor, request).await;
+            Ok::<Response<Body>, Infallible>(response)
+        }
     });
     let mut connection = pin!(
         http1::Builder::new()

@@ -14,6 +14,7 @@ use crate::discover::WatchStats;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::peers::Peers;
 use crate::plan::{Action, Identity, Plan};
+use crate::state::Orders;
 use crate::tier::{Common, TierProgram};
 use crate::upstream::{
     Changes, EndpointTable, Pool, RegionCounters, RegionMemory, RegionSet, RegionsMemory,
@@ -46,6 +47,8 @@ pub struct Site {
     pub changes: Arc<Changes>,
     /// The sister replicas.
     pub peers: Arc<Peers>,
+    /// What operators ordered.
+    pub orders: Arc<Orders>,
     resolved: Mutex<HashMap<String, Vec<SocketAddr>>>,
     lookups: Mutex<HashMap<String, Arc<WatchStats>>>,
     regions: Mutex<HashMap<String, Arc<RegionMemory>>>,
@@ -79,9 +82,11 @@ impl Site {
     /// An empty site.
     #[must_use]
     pub fn new(identity: Identity, metrics: Arc<Metrics>, base: PathBuf) -> Self {
+        let identity = Arc::new(identity);
         Self {
             peers: Arc::new(Peers::new(&identity)),
-            identity: Arc::new(identity),
+            orders: Orders::in_memory(identity.clone()),
+            identity,
             metrics,
             base,
             endpoints: EndpointTable::default(),
