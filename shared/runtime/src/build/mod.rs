@@ -23,7 +23,6 @@ use crate::upstream::{
 use arc_swap::ArcSwap;
 use lb_core::balance::PoolLoad;
 use lb_core::config::model;
-use lb_core::drain::Book;
 use lb_core::http::forward::Trust;
 use lb_core::retry::Budget;
 use lb_core::route::RouteTable;
@@ -53,7 +52,7 @@ pub struct Site {
     lookups: Mutex<HashMap<String, Arc<WatchStats>>>,
     regions: Mutex<HashMap<String, Arc<RegionMemory>>>,
     together: Arc<RegionsMemory>,
-    orders: ArcSwap<ServerOrders>,
+    server_orders: ArcSwap<ServerOrders>,
     loads: Mutex<HashMap<String, Arc<PoolLoad>>>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
     kept: kept::Kept,
@@ -95,7 +94,7 @@ impl Site {
             lookups: Mutex::default(),
             regions: Mutex::default(),
             together: Arc::default(),
-            orders: ArcSwap::default(),
+            server_orders: ArcSwap::default(),
             loads: Mutex::default(),
             budgets: Mutex::default(),
             kept: kept::Kept::default(),
@@ -181,21 +180,22 @@ impl Site {
         self.together.clone()
     }
 
-    /// Takes over what operators ordered; true when that changes something for servers.
-    pub fn obey(&self, book: &Arc<Book>, unix_ms: u64) -> bool {
-        self.together.orders.obey(book.clone());
-        let orders = ServerOrders::new(book, unix_ms);
-        let is_news = orders != **self.orders.load();
+    /// Takes over what operators ordered, for regions and servers; true when it changes something for servers.
+    pub fn obey(&self, unix_ms: u64) -> bool {
+        let book = Arc::clone(&self.orders.book());
+        let orders = ServerOrders::new(&book, unix_ms);
+        self.together.orders.obey(book);
+        let is_news = orders != **self.server_orders.load();
         if is_news {
-            self.orders.store(Arc::new(orders));
+            self.server_orders.store(Arc::new(orders));
         }
         is_news
     }
 
     /// What operators ordered for servers.
     #[must_use]
-    pub fn orders(&self) -> Arc<ServerOrders> {
-        self.orders.load_full()
+    pub fn server_orders(&self) -> Arc<ServerOrders> {
+        self.server_orders.load_full()
     }
 
     /// What counts their changes.

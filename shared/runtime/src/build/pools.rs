@@ -134,7 +134,7 @@ impl Site {
     pub fn members(&self, spec: &PoolSpec, target: &Target) -> Vec<Member> {
         let mut members = Vec::with_capacity(spec.members.len());
         let is_settled = self.is_settled(&spec.name);
-        let orders = self.orders();
+        let orders = self.server_orders();
         for server in &spec.members {
             for address in self.addresses(&server.address) {
                 let endpoint = self.endpoint(spec, server, address, target, is_settled);
