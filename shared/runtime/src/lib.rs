@@ -22,6 +22,7 @@ mod reload;
 mod report;
 pub mod state;
 mod status;
+mod steer;
 pub mod tier;
 pub mod upstream;
 mod wire;

@@ -12,11 +12,12 @@ use crate::reload::{self, Reload};
 use crate::report::Reporter;
 use crate::tier::{Common, TierProgram};
 use crate::worker::{self, Pulse, Requests, Shared};
-use crate::{clock, control, explain, leave, peers, status, writes};
+use crate::{clock, control, explain, leave, peers, status, steer, writes};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use lb_core::config::model::{Admin, Listener, Threading};
 use lb_core::config::scalar::DurationText;
+use lb_core::drain::DrainStatus;
 use lb_core::status::{
     Explain, ExplainQuery, ListenerStatus, Readiness, ReplicaIdentity, Sheet, Status,
 };
@@ -297,6 +298,10 @@ impl<T: TierProgram> AdminSource for Process<T> {
 
     fn explain(&self, query: &ExplainQuery) -> Result<Explain, String> {
         explain::explain(&self.shared.plan.load(), query)
+    }
+
+    fn drains(&self) -> Vec<DrainStatus> {
+        steer::drains(&self.shared)
     }
 
     fn sheet(&self) -> Sheet {

@@ -210,6 +210,12 @@ impl Candidate {
         !self.condition.is_by_operator() && self.weight > 0 && self.factors.dial > 0.0
     }
 
+    /// Whether it takes new requests while all is in order.
+    #[must_use]
+    pub fn takes_requests(&self) -> bool {
+        self.is_usable()
+    }
+
     fn is_usable(&self) -> bool {
         self.condition.is_usable() && self.is_in_service()
     }

@@ -34,6 +34,7 @@ pub use server::{AdminError, AdminHandle, AdminServer};
 pub use token::{TokenError, TokenFile};
 pub use write::{Write, Written};
 
+use lb_core::drain::DrainStatus;
 use lb_core::status::{Explain, ExplainQuery, Readiness, ReplicaIdentity, Sheet, Status};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub trait AdminSource: Send + Sync + 'static {
     /// # Errors
     /// A reason, when the request makes no sense (a path without a leading slash).
     fn explain(&self, query: &ExplainQuery) -> Result<Explain, String>;
+    /// The orders in force, or just over, as they are carried out here.
+    fn drains(&self) -> Vec<DrainStatus>;
     /// All orders of operators.
     fn sheet(&self) -> Sheet;
     /// Carries out a write that was let in. None: nothing can be written at its path. It may be dropped when its sender leaves.

@@ -32,7 +32,7 @@ use arc_swap::{ArcSwap, Guard};
 use lb_core::config::change::content_hash;
 use lb_core::drain::{Ahead, Book, Clock, Record, Snapshot, Stamp, Unfit};
 use lb_core::status::{Sheet, StateStatus};
-pub(crate) use routes::write;
+pub(crate) use routes::{refused, write};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,6 +1,7 @@
 //! The verdict on a region in words, for log, status and `explain`.
 
 use super::RegionNote;
+use lb_core::drain::Stage;
 use lb_core::region::evidence::Why;
 use lb_core::status::RegionState;
 use lb_core::time::Instant;
@@ -37,6 +38,9 @@ pub(crate) fn why(why: Why) -> String {
 pub(crate) fn describe(note: &RegionNote, now: Instant) -> String {
     let mut text = match note.state {
         RegionState::Drained if note.leaving => return LEAVING.to_owned(),
+        RegionState::Drained | RegionState::Offline if note.order != Stage::Active => {
+            return format!("{} by order", note.order.as_str().replace('_', " "));
+        }
         RegionState::Drained => return "weight 0".to_owned(),
         RegionState::Healthy if !note.retained => return String::new(),
         _ => why(note.why),
