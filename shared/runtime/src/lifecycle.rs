@@ -3,11 +3,11 @@
 use lb_core::time::Instant;
 use rand::{Rng, RngExt};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A stage; they only go forward.
+/// A stage; they only go forward, unless a successor dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Binding, reading, probing.
@@ -25,6 +25,8 @@ pub enum Stage {
 pub struct Lifecycle {
     stage: Arc<watch::Sender<Stage>>,
     ramp: Arc<Ramp>,
+    /// Another process serves at the same addresses.
+    replaced: Arc<AtomicBool>,
 }
 
 /// When the lame duck began, and how long it takes, in nanoseconds.
@@ -52,6 +54,7 @@ impl Default for Lifecycle {
         Self {
             stage: Arc::new(watch::Sender::new(Stage::Starting)),
             ramp: Arc::default(),
+            replaced: Arc::default(),
         }
     }
 }
@@ -80,6 +83,28 @@ impl Lifecycle {
         self.ramp.begun.store(now.as_nanos(), Relaxed);
         self.ramp.span.store(nanos, Relaxed);
         self.advance(Stage::Leaving);
+    }
+
+    /// Another process serves in place of this one: whoever sends traffic here is not to go elsewhere.
+    pub(crate) fn set_replaced(&self, replaced: bool) {
+        self.replaced.store(replaced, Relaxed);
+    }
+
+    /// Whether another process serves in place of this one.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.replaced.load(Relaxed)
+    }
+
+    /// Serves again, because the process that replaced this one has died.
+    pub(crate) fn resume(&self) {
+        self.set_replaced(false);
+        self.stage.send_replace(Stage::Serving);
+    }
+
+    /// Whether those who send traffic here are to send it elsewhere.
+    #[must_use]
+    pub fn tells_leaving(&self) -> bool {
+        self.is_leaving() && !self.is_replaced()
     }
 
     /// Since when clients are asked to leave.
@@ -193,6 +218,21 @@ mod tests {
         assert_eq!(due(at(15_000)), 1000);
         let late = lifecycle.draw(at(14_000), &mut rng);
         assert!(!lifecycle.is_due(late, at(14_000)) && lifecycle.is_due(late, at(15_000)));
+    }
+
+    #[test]
+    fn one_that_is_replaced_asks_clients_only_and_can_serve_again() {
+        let lifecycle = Lifecycle::default();
+        let turn = lifecycle.draw(at(0), &mut SmallRng::seed_from_u64(1));
+        lifecycle.set_replaced(true);
+        lifecycle.leave(Duration::ZERO, at(1));
+        assert!(lifecycle.is_due(turn, at(1)) && !lifecycle.tells_leaving());
+        lifecycle.advance(Stage::Closing);
+        lifecycle.resume();
+        assert_eq!(lifecycle.stage(), Stage::Serving);
+        assert!(!lifecycle.is_due(turn, at(2)));
+        lifecycle.leave(Duration::ZERO, at(3));
+        assert!(lifecycle.tells_leaving(), "this time for good");
     }
 
     #[test]

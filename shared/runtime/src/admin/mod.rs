@@ -25,9 +25,10 @@ mod query;
 mod routes;
 mod server;
 
+pub(crate) use server::Doors;
 pub use server::{AdminError, AdminHandle, AdminServer};
 
-use lb_core::status::{Explain, ExplainQuery, Readiness, ReplicaIdentity, Status};
+use lb_core::status::{Explain, ExplainQuery, Handover, Readiness, ReplicaIdentity, Status};
 use std::time::Duration;
 
 /// Connections at one time.
@@ -53,6 +54,10 @@ pub trait AdminSource: Send + Sync + 'static {
     fn identity(&self) -> ReplicaIdentity;
     /// The region report; none at the global tier.
     fn region_report(&self) -> Option<serde_json::Value>;
+    /// How far an upgrade of this process is.
+    fn handover(&self) -> Handover {
+        Handover::default()
+    }
     /// What would happen to a request.
     ///
     /// # Errors

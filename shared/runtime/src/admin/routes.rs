@@ -6,7 +6,7 @@ use http::{Method, Request, Response, StatusCode};
 use lb_core::status::Readiness;
 use std::fmt::Write;
 
-const PATHS: &str = "paths: /livez /readyz /metrics /api/v1/{status,regions,pools,region-status,replica,explain,config}";
+const PATHS: &str = "paths: /livez /readyz /metrics /api/v1/{status,regions,pools,region-status,replica,explain,config,handover}";
 
 /// Answers one request. The request's body is never looked at.
 pub(super) fn answer<B>(source: &dyn AdminSource, request: &Request<B>) -> Response<Body> {
@@ -22,6 +22,7 @@ pub(super) fn answer<B>(source: &dyn AdminSource, request: &Request<B>) -> Respo
         "/api/v1/regions" => answer::json(&source.status().regions),
         "/api/v1/pools" => answer::json(&source.status().pools),
         "/api/v1/config" => answer::json(&source.status().config),
+        "/api/v1/handover" => answer::json(&source.handover()),
         "/api/v1/region-status" => region_status(source),
         "/api/v1/replica" => replica(source),
         "/api/v1/explain" => explain(source, query),

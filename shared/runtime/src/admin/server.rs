@@ -3,6 +3,7 @@
 use super::{
     AdminSource, CONNECTION_LIFETIME, HEAD_TIMEOUT, MAX_CONNECTIONS, MAX_HEAD, answer::Body, routes,
 };
+use crate::handover::{Gate, Slot, SocketFile, Watch};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -11,11 +12,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Pause after the system refused to accept, which happens when file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -26,11 +29,23 @@ const MAX_FIELDS: usize = 64;
 #[derive(Debug)]
 pub struct AdminServer;
 
+/// Where the API is to be had.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    /// For all.
+    pub(crate) listener: std::net::TcpListener,
+    /// The listener's place in the process.
+    pub(crate) slot: Arc<Slot>,
+    /// For the user of this process, also when another process has the listener.
+    pub(crate) local: Option<(StdUnixListener, SocketFile)>,
+}
+
 /// The running listener. It stops when this is dropped, so keep it until the process exits.
 #[must_use = "the admin listener stops when its handle is dropped"]
 #[derive(Debug)]
 pub struct AdminHandle {
     local_addr: SocketAddr,
+    _file: Option<SocketFile>,
     /// Closed by the drop, which is the signal to stop.
     _stop: oneshot::Sender<Infallible>,
 }
@@ -64,25 +79,58 @@ impl AdminServer {
         address: SocketAddr,
         source: Arc<dyn AdminSource>,
     ) -> Result<AdminHandle, AdminError> {
-        let bind_error = |source: io::Error| AdminError::Bind {
+        let listener = Self::bind(address)?;
+        let bound = listener.local_addr().unwrap_or(address);
+        let slot = Slot::new("admin", bound, Gate::Open);
+        Self::open(
+            Doors {
+                listener,
+                slot,
+                local: None,
+            },
+            source,
+        )
+    }
+
+    /// Binds `address`.
+    pub(crate) fn bind(address: SocketAddr) -> Result<std::net::TcpListener, AdminError> {
+        let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        });
+        bound.map_err(|source| AdminError::Bind {
             address,
             remedy: remedy(&source, address),
             source,
-        };
-        let listener = std::net::TcpListener::bind(address).map_err(bind_error)?;
-        listener.set_nonblocking(true).map_err(bind_error)?;
-        let local_addr = listener.local_addr().map_err(bind_error)?;
+        })
+    }
+
+    /// Serves `source` at `doors` on a thread of its own.
+    pub(crate) fn open(
+        doors: Doors,
+        source: Arc<dyn AdminSource>,
+    ) -> Result<AdminHandle, AdminError> {
+        let local_addr = doors.slot.address;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(AdminError::Thread)?;
         let (stop, stopped) = oneshot::channel();
+        let (local, file) = doors.local.unzip();
+        let (listener, slot) = (doors.listener, doors.slot);
+        let run = async move {
+            tokio::select! {
+                () = accept(listener, slot, local, source) => {}
+                _ = stopped => {}
+            }
+        };
         std::thread::Builder::new()
             .name("lb-admin".to_owned())
-            .spawn(move || runtime.block_on(run(listener, source, stopped)))
+            .spawn(move || runtime.block_on(run))
             .map_err(AdminError::Thread)?;
         Ok(AdminHandle {
             local_addr,
+            _file: file,
             _stop: stop,
         })
     }
@@ -116,43 +164,94 @@ fn remedy(error: &io::Error, address: SocketAddr) -> String {
     }
 }
 
-async fn run(
+/// Accepts at both doors.
+async fn accept(
     listener: std::net::TcpListener,
+    slot: Arc<Slot>,
+    local: Option<StdUnixListener>,
     source: Arc<dyn AdminSource>,
-    stopped: oneshot::Receiver<Infallible>,
 ) {
-    match TcpListener::from_std(listener) {
-        Ok(listener) => tokio::select! {
-            () = accept(listener, source) => {}
-            _ = stopped => {}
-        },
-        Err(error) => log::error!("admin: the listener can't be watched: {error}"),
-    }
-}
-
-async fn accept(listener: TcpListener, source: Arc<dyn AdminSource>) {
+    let doors = TcpListener::from_std(listener)
+        .and_then(|tcp| Ok((tcp, local.map(UnixListener::from_std).transpose()?)));
+    let (tcp, local) = match doors {
+        Ok(doors) => doors,
+        Err(error) => return log::error!("admin: the listener can't be watched: {error}"),
+    };
+    let tcp = Arc::new(tcp);
+    slot.hold(&tcp);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return; // Never closed.
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let source = Arc::clone(&source);
-                tokio::spawn(async move {
-                    serve(stream, source).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                log::warn!("admin: can't accept a connection: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+    let more = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let more_source = source.clone();
+    let outside = async {
+        let mut gate = slot.watch();
+        while gate.opened().await {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return; // Never closed.
+            };
+            tokio::select! {
+                biased;
+                () = gate.left() => {}
+                accepted = tcp.accept() => match accepted {
+                    Ok((stream, _)) => spawn(stream, &source, place, Some(slot.watch())),
+                    Err(error) => pause(&error).await,
+                },
             }
         }
+    };
+    let inside = async {
+        let Some(local) = local else {
+            return std::future::pending().await;
+        };
+        loop {
+            let Ok(place) = Arc::clone(&more).acquire_owned().await else {
+                return;
+            };
+            match local.accept().await {
+                Ok((stream, _)) => spawn(stream, &more_source, place, None),
+                Err(error) => pause(&error).await,
+            }
+        }
+    };
+    tokio::join!(outside, inside);
+}
+
+async fn pause(error: &io::Error) {
+    log::warn!("admin: can't accept a connection: {error}");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+fn spawn(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    source: &Arc<dyn AdminSource>,
+    place: OwnedSemaphorePermit,
+    gate: Option<Watch>,
+) {
+    let source = Arc::clone(source);
+    tokio::spawn(async move {
+        serve(stream, source, gate).await;
+        drop(place);
+    });
+}
+
+/// Returns when another process answers at this address: whoever asks next is to ask that one.
+async fn shut(gate: Option<Watch>) {
+    match gate {
+        Some(mut gate) => gate.left().await,
+        None => std::future::pending().await,
     }
 }
 
-async fn serve(stream: TcpStream, source: Arc<dyn AdminSource>) {
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    source: Arc<dyn AdminSource>,
+    gate: Option<Watch>,
+) {
+    let over = async {
+        tokio::select! {
+            () = tokio::time::sleep(CONNECTION_LIFETIME) => {}
+            () = shut(gate) => {}
+        }
+    };
     let service = service_fn(move |request: Request<Incoming>| {
         let response = routes::answer(&*source, &request);
         async move { Ok::<Response<Body>, Infallible>(response) }
@@ -167,7 +266,7 @@ async fn serve(stream: TcpStream, source: Arc<dyn AdminSource>) {
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = tokio::time::sleep(CONNECTION_LIFETIME) => {
+        () = over => {
             connection.as_mut().graceful_shutdown();
             // A peer that doesn't read its answer loses it here.
             match tokio::time::timeout(HEAD_TIMEOUT, connection).await {
