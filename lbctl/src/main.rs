@@ -20,6 +20,7 @@ mod present;
 mod regions;
 mod status;
 mod table;
+mod upgrade;
 mod words;
 
 use args::{Args, ConfigVerb, Verb};
@@ -60,6 +61,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Verb::Config {
             verb: ConfigVerb::Check { files, tier },
         } => config_check::run(options, &files, tier),
+        Verb::Upgrade(upgrade) => upgrade::run(options, &upgrade),
         Verb::Demo(demo) => demo::run(options, &demo),
         Verb::DemoServer(server) => demo_server::run(&server),
         Verb::Completions { shell } => completions::run(shell),

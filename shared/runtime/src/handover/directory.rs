@@ -80,7 +80,10 @@ impl RunDirectory {
         } else if mode & 0o077 != 0 {
             Err(DirectoryError::Open { path, mode })
         } else {
-            Ok(Self { path })
+            match fs::canonicalize(&path) {
+                Ok(path) => Ok(Self { path }),
+                Err(source) => Err(DirectoryError::File { path, source }),
+            }
         }
     }
 
