@@ -97,6 +97,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    /// Replace a running process on this host by another binary or configuration without losing a connection.
+    Upgrade(UpgradeArgs),
     /// Start the whole platform on loopback; Ctrl-C stops it and leaves nothing.
     Demo(DemoArgs),
     /// A server of the demo.
@@ -170,6 +172,29 @@ pub(crate) struct DemoArgs {
     pub(crate) ready_timeout: Duration,
 }
 
+/// Which process to replace, and by what.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UpgradeArgs {
+    /// `run_directory` of the process that serves.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) run_directory: PathBuf,
+    /// The program to start. Default: the file from which the process was started, as it is now.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) binary: Option<PathBuf>,
+    /// Its configuration. Default: the file that the process was started with, as it is now.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// Time for the new process to become ready; then it is ended, and the old one serves on.
+    #[arg(long, value_parser = duration, default_value = "60s", value_name = "DURATION")]
+    pub(crate) ready_timeout: Duration,
+    /// Don't wait until the old process has finished its work, only until the new one has proved itself.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Check everything, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// A server of the demo.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoServerArgs {
@@ -217,7 +242,7 @@ mod tests {
         let mut help = String::new();
         let mut command = Args::command().mut_args(|arg| arg.hide_env_values(true));
         help.push_str(&command.render_long_help().to_string());
-        for verb in ["explain", "demo"] {
+        for verb in ["explain", "upgrade", "demo"] {
             let verb = command.find_subcommand_mut(verb).unwrap();
             let text = verb.render_long_help();
             help.push_str(&format!("\n==== {}\n{text}", verb.get_name()));

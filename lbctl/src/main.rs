@@ -23,6 +23,7 @@ mod status;
 mod table;
 mod token;
 mod unix;
+mod upgrade;
 mod words;
 
 use args::{Args, ConfigVerb, Verb};
@@ -65,6 +66,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Verb::Config {
             verb: ConfigVerb::Check { files, tier },
         } => config_check::run(options, &files, tier),
+        Verb::Upgrade(upgrade) => upgrade::run(options, &upgrade),
         Verb::Demo(demo) => demo::run(options, &demo),
         Verb::DemoServer(server) => demo_server::run(&server),
         Verb::Completions { shell } => completions::run(shell),

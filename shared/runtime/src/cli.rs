@@ -1,12 +1,14 @@
 //! The command line that both tiers' programs share.
 
-use crate::process;
+use crate::process::{self, Start};
 use crate::reload;
 use crate::tier::TierProgram;
 use clap::{Args, Parser, Subcommand};
+use lb_core::config::scalar::DurationText;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Exit code of a configuration that is at fault.
 const INVALID: u8 = 3;
@@ -31,6 +33,18 @@ struct Run {
     /// The configuration file; it is read again when it changes, and on SIGHUP.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Take over from the process that serves from the same run directory, as `lbctl upgrade` does.
+    #[arg(long)]
+    upgrade: bool,
+    /// How long that may take until this process is ready; then it gives up, and the other one serves on.
+    #[arg(long, value_parser = duration, default_value = "60s", value_name = "DURATION")]
+    upgrade_timeout: Duration,
+    /// How long this process stands by after it has handed over: for tests.
+    #[arg(long, value_parser = duration, hide = true)]
+    probation: Option<Duration>,
+    /// End when the process of this id does: for tests.
+    #[arg(long, hide = true)]
+    exit_with_pid: Option<u32>,
     /// End when standard input does: for tests and demonstrations.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
@@ -55,7 +69,7 @@ pub fn main<T: TierProgram>() -> ExitCode {
     )
     .init();
     match cli.verb {
-        Verb::Run(run) => match process::run::<T>(&run.config, run.exit_with_parent) {
+        Verb::Run(run) => match process::run::<T>(&run.config, &run.start()) {
             Ok(()) => {
                 // Requests past the deadline are on threads of their own; the process ends them.
                 ExitCode::SUCCESS
@@ -74,6 +88,26 @@ pub fn main<T: TierProgram>() -> ExitCode {
             }
         }
     }
+}
+
+// === impl Run ===
+
+impl Run {
+    fn start(&self) -> Start {
+        Start {
+            upgrade: self.upgrade.then_some(self.upgrade_timeout),
+            probation: self.probation,
+            exit_with_parent: self.exit_with_parent,
+            exit_with_pid: self.exit_with_pid,
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = DurationText::try_from(text.to_owned());
+    parsed
+        .map(|duration| duration.get())
+        .map_err(|error| error.to_string())
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

@@ -3,11 +3,11 @@
 use lb_core::time::Instant;
 use rand::{Rng, RngExt};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A stage; they only go forward.
+/// A stage; they only go forward, unless a successor dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Binding, reading, probing.
@@ -35,6 +35,8 @@ pub struct Lifecycle {
     ramp: Arc<Ramp>,
     /// The time that streams have after it.
     drain: Arc<Ramp>,
+    /// Another process serves at the same addresses.
+    replaced: Arc<AtomicBool>,
 }
 
 /// When something began, and how long it takes, in nanoseconds.
@@ -63,6 +65,7 @@ impl Default for Lifecycle {
             stage: Arc::new(watch::Sender::new(Stage::Starting)),
             ramp: Arc::default(),
             drain: Arc::default(),
+            replaced: Arc::default(),
         }
     }
 }
@@ -95,6 +98,28 @@ impl Lifecycle {
     pub fn close(&self, stream_drain: Duration, now: Instant) {
         self.drain.begin(stream_drain, now);
         self.advance(Stage::Closing);
+    }
+
+    /// Another process serves in place of this one: whoever sends traffic here is not to go elsewhere.
+    pub(crate) fn set_replaced(&self, replaced: bool) {
+        self.replaced.store(replaced, Relaxed);
+    }
+
+    /// Whether another process serves in place of this one.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.replaced.load(Relaxed)
+    }
+
+    /// Serves again, because the process that replaced this one has died.
+    pub(crate) fn resume(&self) {
+        self.set_replaced(false);
+        self.stage.send_replace(Stage::Serving);
+    }
+
+    /// Whether those who send traffic here are to send it elsewhere.
+    #[must_use]
+    pub fn tells_leaving(&self) -> bool {
+        self.is_leaving() && !self.is_replaced()
     }
 
     /// Since when clients are asked to leave.
@@ -242,6 +267,21 @@ mod tests {
         assert_eq!(due(at(15_000)), 1000);
         let late = lifecycle.draw(at(14_000), &mut rng);
         assert!(!lifecycle.is_due(late, at(14_000)) && lifecycle.is_due(late, at(15_000)));
+    }
+
+    #[test]
+    fn one_that_is_replaced_asks_clients_only_and_can_serve_again() {
+        let lifecycle = Lifecycle::default();
+        let turn = lifecycle.draw(at(0), &mut SmallRng::seed_from_u64(1));
+        lifecycle.set_replaced(true);
+        lifecycle.leave(Duration::ZERO, at(1));
+        assert!(lifecycle.is_due(turn, at(1)) && !lifecycle.tells_leaving());
+        lifecycle.advance(Stage::Closing);
+        lifecycle.resume();
+        assert_eq!(lifecycle.stage(), Stage::Serving);
+        assert!(!lifecycle.is_due(turn, at(2)));
+        lifecycle.leave(Duration::ZERO, at(3));
+        assert!(lifecycle.tells_leaving(), "this time for good");
     }
 
     #[test]

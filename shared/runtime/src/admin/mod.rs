@@ -30,12 +30,13 @@ mod token;
 mod write;
 
 pub use gate::{Gate, REQUEST_FIELD, Visitor};
+pub(crate) use server::Doors;
 pub use server::{AdminError, AdminHandle, AdminServer};
 pub use token::{TokenError, TokenFile};
 pub use write::{Write, Written};
 
 use lb_core::drain::DrainStatus;
-use lb_core::status::{Explain, ExplainQuery, Readiness, ReplicaIdentity, Sheet, Status};
+use lb_core::status::{Explain, ExplainQuery, Handover, Readiness, ReplicaIdentity, Sheet, Status};
 use std::time::Duration;
 
 /// Connections at one time.
@@ -64,6 +65,10 @@ pub trait AdminSource: Send + Sync + 'static {
     fn identity(&self) -> ReplicaIdentity;
     /// The region report; none at the global tier.
     fn region_report(&self) -> Option<serde_json::Value>;
+    /// How far an upgrade of this process is.
+    fn handover(&self) -> Handover {
+        Handover::default()
+    }
     /// What would happen to a request.
     ///
     /// # Errors

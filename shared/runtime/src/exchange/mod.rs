@@ -74,7 +74,7 @@ pub(crate) async fn serve(
         return turn_away(worker, session, &plan, &admitted, started, Reason::NoRoute).await;
     };
     let mut request = Request::new(plan, rule, admitted, session.req_header(), started);
-    request.tells_leaving = request.trusted && worker.shared.lifecycle.is_leaving();
+    request.tells_leaving = request.trusted && worker.shared.lifecycle.tells_leaving();
     let ended = run(worker, session, connection, &mut request).await;
     // However long the client takes to read an answer of ours, the pool has no part in it.
     request.entry = None;
@@ -126,7 +126,7 @@ async fn turn_away(
     } else {
         Answer::refusal(plan, reason, None)
     };
-    let tells_leaving = admitted.trusted && worker.shared.lifecycle.is_leaving();
+    let tells_leaving = admitted.trusted && worker.shared.lifecycle.tells_leaving();
     let status = answer
         .leaving(tells_leaving)
         .send(session, &admitted.id)
