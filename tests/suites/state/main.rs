@@ -1,0 +1,7 @@
+//! Operators' orders: kept through crashes, shared within a second, and refused aloud when they can't be kept.
+
+mod bed;
+mod disk;
+mod relay;
+mod share;
+mod token;
