@@ -10,6 +10,7 @@ mod completions;
 mod config_check;
 mod demo;
 mod demo_server;
+mod drain;
 mod explain;
 mod failure;
 #[cfg(test)]
@@ -20,6 +21,8 @@ mod present;
 mod regions;
 mod status;
 mod table;
+mod token;
+mod unix;
 mod upgrade;
 mod words;
 
@@ -57,6 +60,8 @@ fn run(args: Args) -> Result<(), Failure> {
         Verb::Status => status::run(options),
         Verb::Regions => regions::run(options),
         Verb::Pools => pools::run(options),
+        Verb::Region { verb } => drain::region(options, verb),
+        Verb::Server { verb } => drain::server(options, verb),
         Verb::Explain(explain) => explain::run(options, &explain),
         Verb::Config {
             verb: ConfigVerb::Check { files, tier },

@@ -29,6 +29,7 @@ pub mod subject;
 pub mod tools;
 pub mod topology;
 pub mod wait;
+pub mod websocket;
 pub mod yaml;
 
 pub use wait::{eventually, steadily};

@@ -103,12 +103,7 @@ fn serves(old: Option<&Handover>, new: Option<&Handover>, is_ours: bool) -> bool
 }
 
 /// The successor has ended before it served, or moments after.
-async fn ended(
-    place: &Place,
-    status: ExitStatus,
-    successor: &Successor,
-    greeted: bool,
-) -> Failure {
+async fn ended(place: &Place, status: ExitStatus, successor: &Successor, greeted: bool) -> Failure {
     let exit = match status.code() {
         Some(INVALID) => Exit::Config,
         _ => Exit::Failed,

@@ -36,15 +36,20 @@ impl Place {
             .map_err(|error| Failure::new(Exit::Failed, format!("{shown}: {error}")))?;
         let text = fs::read_to_string(path.join("pid")).unwrap_or_default();
         let nobody = |why: String| {
-            Failure::new(Exit::Unreachable, format!("nothing serves from {shown}: {why}"))
-                .hint("start the program, without --upgrade")
+            Failure::new(
+                Exit::Unreachable,
+                format!("nothing serves from {shown}: {why}"),
+            )
+            .hint("start the program, without --upgrade")
         };
         let pid: u32 = text
             .trim()
             .parse()
             .map_err(|_| nobody("there is no pid".to_owned()))?;
         let owner = fs::metadata(format!("/proc/{pid}")).map_err(|_| {
-            nobody(format!("process {pid} is dead, and what lies there is stale"))
+            nobody(format!(
+                "process {pid} is dead, and what lies there is stale"
+            ))
         })?;
         if owner.uid() != about.uid() {
             return Err(nobody(format!("process {pid} is of another user")));

@@ -47,9 +47,7 @@ impl Plan {
         };
         if !binary.is_file() {
             let message = format!("there is no {}", binary.display());
-            return Err(
-                Failure::new(Exit::Failed, message).hint("--binary names the one to start")
-            );
+            return Err(Failure::new(Exit::Failed, message).hint("--binary names the one to start"));
         }
         arguments.extend(["--config".into(), config.clone().into_os_string()]);
         arguments.push("--upgrade".into());
@@ -124,8 +122,7 @@ impl Plan {
     async fn ask(&self, arguments: &[OsString]) -> Result<Output, Failure> {
         let failed = |why: String| {
             let message = format!("running {}: {why}", self.binary.display());
-            Failure::new(Exit::Failed, message)
-                .hint("nothing has changed: the old process serves")
+            Failure::new(Exit::Failed, message).hint("nothing has changed: the old process serves")
         };
         let mut command = tokio::process::Command::from(self.bare());
         command

@@ -1,7 +1,7 @@
 //! The command line that both tiers' programs share.
 
-use crate::process::{self, Start};
 use crate::plan::Tier;
+use crate::process::{self, Start};
 use crate::reload;
 use crate::tier::TierProgram;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};

@@ -1,7 +1,7 @@
 //! A program from its configuration to its exit.
 
 use crate::access_log::AccessLog;
-use crate::admin::{AdminHandle, AdminServer, AdminSource};
+use crate::admin::{AdminHandle, AdminServer, AdminSource, Gate, TokenFile, Write, Written};
 use crate::build::{self, Site};
 use crate::handover::{Journal, RunDirectory};
 use crate::lifecycle::{Lifecycle, Stage};
@@ -15,11 +15,13 @@ use crate::sockets::{self, Sockets};
 use crate::supervise::{self, Posts};
 use crate::tier::TierProgram;
 use crate::worker::{self, Pulse, Requests, Shared};
-use crate::{clock, control, explain, peers, status};
+use crate::{clock, control, explain, peers, status, steer, writes};
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use lb_core::config::model::Admin;
+use lb_core::drain::DrainStatus;
 use lb_core::status::{
-    Explain, ExplainQuery, Handover, ListenerStatus, Readiness, ReplicaIdentity, Status,
+    Explain, ExplainQuery, Handover, ListenerStatus, Readiness, ReplicaIdentity, Sheet, Status,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -99,7 +101,9 @@ pub fn run<T: TierProgram>(path: &Path, start: &Start) -> anyhow::Result<()> {
         reporter: Reporter::default(),
         pulse: Pulse::default(),
         peers: site.peers.clone(),
+        orders: site.orders.clone(),
     });
+    let gate = gate(common.admin, &site)?;
     let threading = common.threading;
     let listeners = sockets.bound(common.listeners);
     let posts = Posts::new::<T>(&sockets, threads, &shared, journal);
@@ -121,12 +125,22 @@ pub fn run<T: TierProgram>(path: &Path, start: &Start) -> anyhow::Result<()> {
         journal: posts.estate.journal.clone(),
     });
     let Sockets { rows, admin, taken } = sockets;
-    let admin = AdminServer::open(admin, process.clone())?;
+    let admin = AdminServer::open(admin, process.clone(), gate)?;
     control::start(shared.clone(), site)?;
     worker::start(&shared, rows, threading, threads)?;
     let succession = succession.map(|succession| (succession, taken));
     let life = process.live(&admin, directory, succession, posts, start);
     runtime.block_on(life)
+}
+
+/// Who may write. A file of tokens that can't be used is a fault now, before anybody needs it.
+fn gate(admin: &Admin, site: &Site) -> anyhow::Result<Gate> {
+    let tokens = admin.token_file.as_ref();
+    let tokens = tokens.map(|path| TokenFile::new(site.base.join(path)));
+    if let Some(tokens) = &tokens {
+        tokens.token()?;
+    }
+    Ok(Gate::new(tokens))
 }
 
 fn threads(configured: usize) -> usize {
@@ -214,6 +228,7 @@ impl<T: TierProgram> Process<T> {
     }
 }
 
+#[async_trait::async_trait]
 impl<T: TierProgram> AdminSource for Process<T> {
     fn status(&self) -> Status {
         status::status(self)
@@ -252,5 +267,17 @@ impl<T: TierProgram> AdminSource for Process<T> {
 
     fn explain(&self, query: &ExplainQuery) -> Result<Explain, String> {
         explain::explain(&self.shared.plan.load(), query)
+    }
+
+    fn drains(&self) -> Vec<DrainStatus> {
+        steer::drains(&self.shared)
+    }
+
+    fn sheet(&self) -> Sheet {
+        self.shared.orders.sheet()
+    }
+
+    async fn write(&self, write: Write) -> Option<Written> {
+        writes::carry_out(&self.shared, write).await
     }
 }

@@ -13,6 +13,7 @@ use crate::overload::ProcessOverload;
 use crate::peers::Peers;
 use crate::plan::Plan;
 use crate::report::Reporter;
+use crate::state::Orders;
 use crate::upstream::Dialer;
 use arc_swap::ArcSwap;
 use lb_core::config::model::Threading;
@@ -48,6 +49,8 @@ pub struct Shared {
     pub pulse: Pulse,
     /// The sister replicas.
     pub peers: Arc<Peers>,
+    /// What operators ordered.
+    pub orders: Arc<Orders>,
     /// What this process does less.
     pub overload: ProcessOverload,
 }

@@ -45,6 +45,14 @@ pub enum Mode {
     H2c(usize),
 }
 
+/// What is sent a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resend {
+    Never,
+    Unsent,
+    Safe,
+}
+
 /// What to send, how often, and what counts as an answer.
 #[derive(Debug, Clone)]
 pub struct Load {
@@ -59,7 +67,7 @@ pub struct Load {
     deadline: Duration,
     late_after: Duration,
     max_outstanding: usize,
-    resend: bool,
+    resend: Resend,
     accept: fn(u16) -> bool,
 }
 
@@ -122,7 +130,7 @@ impl Load {
             deadline: Duration::from_secs(5),
             late_after: Duration::from_secs(1),
             max_outstanding: 10_000,
-            resend: true,
+            resend: Resend::Safe,
             accept: |status| (200..400).contains(&status),
         }
     }
@@ -190,7 +198,14 @@ impl Load {
     /// Never sends a request again, see the module's text.
     #[must_use]
     pub fn no_resend(mut self) -> Self {
-        self.resend = false;
+        self.resend = Resend::Never;
+        self
+    }
+
+    /// Sends again only what certainly was not processed: it was still in the client when its connection said goodbye.
+    #[must_use]
+    pub fn resend_unsent(mut self) -> Self {
+        self.resend = Resend::Unsent;
         self
     }
 

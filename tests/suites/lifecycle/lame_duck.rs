@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use strata_tests::eventually;
+use strata_tests::http::Dial;
 use strata_tests::load::{Load, Mode, Report, Running};
+use strata_tests::server::Fault;
 use strata_tests::topology::{Platform, Topology};
 use tokio::time::sleep;
 
@@ -15,6 +17,16 @@ use crate::service::Service;
 const LAG: Duration = Duration::from_secs(2);
 const LAME_DUCK: &str = "lame_duck: 4s";
 const EXIT: Duration = Duration::from_secs(20);
+/// Routes whose answers the replica gives itself.
+const MORE_ROUTES: &str = r#"
+  - name: moved
+    match: { path: { prefix: /moved } }
+    redirect: { host: elsewhere.example }
+  - name: drill
+    match: { path: { prefix: /drill } }
+    pool: web
+    fault: { abort: { status: 503, share: 100% } }
+"#;
 
 async fn start(shutdown: &'static str) -> Result<Platform> {
     let plan = Topology::two_tier().globals(2).regions(2, 2, 2);
@@ -127,5 +139,56 @@ async fn the_tier_above_leaves_a_replica_within_a_second() -> Result<()> {
     ensure!(status.success(), "{status}");
     let report = users.stop().await;
     ensure!(report.failed == 0, "{report}");
+    Ok(())
+}
+
+/// What the replica answers itself tells as much as what it passes on.
+#[tokio::test]
+async fn own_answers_tell_a_trusted_peer_that_the_replica_leaves() -> Result<()> {
+    for trusted in [true, false] {
+        let range = if trusted { "127.0.0.0/8" } else { "10.0.0.0/8" };
+        let mut platform = Topology::regional()
+            .pool("web", 1)
+            .tune_regional(move |file| {
+                file.front.shutdown = "lame_duck: 600s".to_owned();
+                file.front.trusted = range.to_owned();
+                file.routes[0].prefix = "/web/".to_owned();
+                file.more_routes = MORE_ROUTES.to_owned();
+            })
+            .start()
+            .await?;
+        let address = platform.address()?;
+        for server in platform.servers() {
+            server.script(|s| s.inject(Fault::CloseBeforeHead, 1.0));
+        }
+        let told = async || {
+            let mut told = Vec::new();
+            for (path, status) in [
+                ("/nowhere", 404),
+                ("/moved", 308),
+                ("/drill", 503),
+                ("/web/", 502),
+            ] {
+                for dial in [Dial::http1(address), Dial::h2c(address)] {
+                    let answer = dial.get(path).await?;
+                    ensure!(answer.status == status, "{path}: {answer:?}");
+                    told.push(answer.header("x-lb-draining") == "1");
+                }
+            }
+            anyhow::Ok(told)
+        };
+        let before = told().await?;
+        ensure!(before.iter().all(|told| !told), "too early: {before:?}");
+        let replica = platform.replica("r1-a")?;
+        replica.signal(Signal::SIGTERM)?;
+        eventually(EXIT, "the lame duck", async || {
+            let status = replica.status().await?;
+            ensure!(status["lifecycle"] == "lame_duck", "{status}");
+            Ok(())
+        })
+        .await?;
+        let after = told().await?;
+        ensure!(after.iter().all(|told| *told == trusted), "{after:?}");
+    }
     Ok(())
 }

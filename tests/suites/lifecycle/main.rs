@@ -2,4 +2,6 @@
 
 mod drain;
 mod lame_duck;
+mod regions;
 mod service;
+mod streams;

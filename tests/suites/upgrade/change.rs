@@ -55,7 +55,9 @@ async fn one_socket_becomes_several() -> Result<()> {
     ensure!(sockets(address.port())? == 1);
     let users = Users::start(address)?;
     users.at_work().await?;
-    rewrite(&rig.config(), |text| text.replace("threads: 1", "threads: 2"))?;
+    rewrite(&rig.config(), |text| {
+        text.replace("threads: 1", "threads: 2")
+    })?;
     rig.upgraded(&["--no-wait"]).await?;
     eventually(SOON, "a second socket", async || {
         ensure!(sockets(address.port())? == 2);

@@ -21,7 +21,8 @@ use tokio::time::sleep;
 
 use crate::rig::SOON;
 
-const ASK: &[u8] = b"GET /chat/ HTTP/1.1\r\nhost: t\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+const ASK: &[u8] =
+    b"GET /chat/ HTTP/1.1\r\nhost: t\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 const AGREE: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -39,13 +40,14 @@ pub(crate) struct Users {
 // === impl Users ===
 
 impl Users {
-    /// Short requests over every kind of connection. None is sent a second time.
+    /// Short requests over every kind of connection. Sent a second time is only what had not left the client when its connection
+    /// said goodbye, as any client does.
     pub(crate) fn start(address: SocketAddr) -> Result<Self> {
         let load = |mode, rate| {
             let load = Load::at(address).mode(mode).rate(rate);
             // Two cores run everything here: late is what matters elsewhere.
             let load = load.late_after(Duration::from_secs(4));
-            load.posts(0.3, 500).no_resend().start()
+            load.posts(0.3, 500).resend_unsent().start()
         };
         let loads = [
             load(Mode::KeepAlive, 60.0),
@@ -119,18 +121,20 @@ impl Users {
     /// Ends them; tells how many short requests there were, and how many of them failed.
     pub(crate) async fn end(mut self) -> Result<(u64, u64)> {
         self.stop.send_replace(true);
-        let (mut sent, mut failed) = (self.done.load(Relaxed), 0);
+        let (mut sent, mut failed, mut resent) = (self.done.load(Relaxed), 0, 0);
         for load in self.loads.drain(..) {
             let report = load.stop().await;
             if report.failed > 0 {
                 eprintln!("{report}\n{}", report.failures());
             }
+            resent += report.resent;
             sent += report.sent;
             failed += report.failed;
         }
         while let Some(task) = self.tasks.join_next().await {
             task??;
         }
+        println!("{sent} requests and messages, {resent} sent again, {failed} failed");
         Ok((sent, failed))
     }
 }

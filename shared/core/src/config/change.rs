@@ -201,6 +201,13 @@ fn admin(deferred: &mut Vec<Deferred>, new: &mut Admin, old: &Admin) {
         &mut new.address,
         &old.address,
     );
+    fixed(
+        deferred,
+        "admin.token_file",
+        "writes and peers go by the old file; its content is read again when it changes",
+        &mut new.token_file,
+        &old.token_file,
+    );
 }
 
 fn access_log(deferred: &mut Vec<Deferred>, new: &mut AccessLog, old: &AccessLog) {

@@ -23,6 +23,7 @@ mod peer;
 mod pool;
 mod process;
 mod region;
+mod state;
 
 pub use endpoint::{CheckStatus, EndpointState, EndpointStatus};
 pub use explain::{Explain, ExplainQuery, ExplainStep, HeaderField, Removed};
@@ -34,6 +35,7 @@ pub use process::{
     Status, Tier,
 };
 pub use region::{RegionState, RegionStatus};
+pub use state::{PeerAck, Receipt, Sheet, SheetAck, StatePeer, StateStatus};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! The process as a whole: identity, life cycle, configuration, listeners.
 
-use super::{PeerStatus, PoolStatus, RegionStatus, RouteStatus};
+use super::{PeerStatus, PoolStatus, RegionStatus, RouteStatus, StateStatus};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,8 @@ pub struct Status {
     pub peers_live: u32,
     /// Those that the file names, by address.
     pub peers: Vec<PeerStatus>,
+    /// Where operators' orders are kept, and who has them.
+    pub state: StateStatus,
     /// Where requests come in.
     pub listeners: Vec<ListenerStatus>,
     /// Which requests go where, in the order of the file.

@@ -1,6 +1,6 @@
 //! Responses: the only place that makes one.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
@@ -43,7 +43,7 @@ pub(super) fn error(status: StatusCode, error: &str, hint: &str) -> Response<Bod
 pub(super) fn method_not_allowed() -> Response<Body> {
     let mut response = error(
         StatusCode::METHOD_NOT_ALLOWED,
-        "this listener only reads",
+        "nothing can be written here",
         "use GET or HEAD",
     );
     response
@@ -52,7 +52,23 @@ pub(super) fn method_not_allowed() -> Response<Body> {
     response
 }
 
-fn json_with(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+/// The answer to who has the same already.
+pub(super) fn not_modified(tag: &str) -> Response<Body> {
+    let mut response = tagged(build(StatusCode::NOT_MODIFIED, JSON, Vec::new()), tag);
+    response.headers_mut().remove(CONTENT_TYPE);
+    response
+}
+
+/// An answer with the hash over its content.
+pub(super) fn tagged(mut response: Response<Body>, tag: &str) -> Response<Body> {
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{tag}\"")) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}
+
+/// A value with a status of its own.
+pub(super) fn json_with(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(value) {
         Ok(mut body) => {
             body.push(b'\n');

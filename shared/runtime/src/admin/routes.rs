@@ -1,18 +1,40 @@
 //! Which path answers with what.
 
 use super::answer::{self, Body};
-use super::{AdminSource, query};
-use http::{Method, Request, Response, StatusCode};
+use super::gate::{Gate, Visitor};
+use super::{AdminSource, query, write};
+use http::header::IF_NONE_MATCH;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use lb_core::status::Readiness;
 use std::fmt::Write;
 
-const PATHS: &str = "paths: /livez /readyz /metrics /api/v1/{status,regions,pools,region-status,replica,explain,config,handover}";
+const PATHS: &str = "paths: /livez /readyz /metrics /api/v1/{status,regions,pools,region-status,replica,explain,config,drains,state,handover}";
 
-/// Answers one request. The request's body is never looked at.
-pub(super) fn answer<B>(source: &dyn AdminSource, request: &Request<B>) -> Response<Body> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return answer::method_not_allowed();
+/// Answers one request.
+pub(super) async fn answer<B>(
+    source: &dyn AdminSource,
+    gate: &Gate,
+    visitor: &Visitor,
+    request: Request<B>,
+) -> Response<Body>
+where
+    B: hyper::body::Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match *request.method() {
+        Method::GET | Method::HEAD => read(source, gate, visitor, &request),
+        Method::POST => write::answer(source, gate, visitor, request).await,
+        _ => answer::method_not_allowed(),
     }
+}
+
+/// The request's body is never looked at.
+fn read<B>(
+    source: &dyn AdminSource,
+    gate: &Gate,
+    visitor: &Visitor,
+    request: &Request<B>,
+) -> Response<Body> {
     let query = request.uri().query().unwrap_or_default();
     match request.uri().path() {
         "/livez" => livez(source),
@@ -26,6 +48,11 @@ pub(super) fn answer<B>(source: &dyn AdminSource, request: &Request<B>) -> Respo
         "/api/v1/region-status" => region_status(source),
         "/api/v1/replica" => replica(source),
         "/api/v1/explain" => explain(source, query),
+        "/api/v1/drains" => answer::json(&source.drains()),
+        "/api/v1/state" => match gate.read(visitor, request.headers()) {
+            Ok(()) => state(source, request.headers()),
+            Err(turned) => answer::error(turned.status, &turned.error, turned.hint),
+        },
         other => answer::error(
             StatusCode::NOT_FOUND,
             &format!("there is nothing at {other}"),
@@ -100,6 +127,18 @@ fn replica(source: &dyn AdminSource) -> Response<Body> {
     } else {
         livez(source)
     }
+}
+
+/// For its peers, which ask every two seconds and mostly know it.
+fn state(source: &dyn AdminSource, fields: &HeaderMap) -> Response<Body> {
+    let sheet = source.sheet();
+    let known = fields
+        .get(IF_NONE_MATCH)
+        .and_then(|known| known.to_str().ok());
+    if known.is_some_and(|known| known.trim_matches('"') == sheet.hash) {
+        return answer::not_modified(&sheet.hash);
+    }
+    answer::tagged(answer::json(&sheet), &sheet.hash)
 }
 
 fn explain(source: &dyn AdminSource, query: &str) -> Response<Body> {

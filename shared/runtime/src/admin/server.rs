@@ -1,9 +1,10 @@
 //! Binding, the thread, and the life of a connection.
 
 use super::{
-    AdminSource, CONNECTION_LIFETIME, HEAD_TIMEOUT, MAX_CONNECTIONS, MAX_HEAD, answer::Body, routes,
+    AdminSource, CONNECTION_LIFETIME, Gate, HEAD_TIMEOUT, MAX_CONNECTIONS, MAX_HEAD, Visitor,
+    answer::Body, routes,
 };
-use crate::handover::{Gate, Slot, SocketFile, Watch};
+use crate::handover::{Gate as Door, Slot, SocketFile, Watch};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -28,6 +29,13 @@ const MAX_FIELDS: usize = 64;
 /// Starts the admin listener.
 #[derive(Debug)]
 pub struct AdminServer;
+
+/// Answers requests, however they come in.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    source: Arc<dyn AdminSource>,
+    gate: Arc<Gate>,
+}
 
 /// Where the API is to be had.
 #[derive(Debug)]
@@ -71,17 +79,18 @@ pub enum AdminError {
 // === impl AdminServer ===
 
 impl AdminServer {
-    /// Binds `address` and serves `source` on a thread of its own. Port 0 lets the system choose.
+    /// Binds `address` and serves `source` on a thread of its own; `gate` decides who may write. Port 0 lets the system choose.
     ///
     /// # Errors
     /// [`AdminError`] names the address and what to do about it.
     pub fn start(
         address: SocketAddr,
         source: Arc<dyn AdminSource>,
+        gate: Gate,
     ) -> Result<AdminHandle, AdminError> {
         let listener = Self::bind(address)?;
         let bound = listener.local_addr().unwrap_or(address);
-        let slot = Slot::new("admin", bound, Gate::Open);
+        let slot = Slot::new("admin", bound, Door::Open);
         Self::open(
             Doors {
                 listener,
@@ -89,6 +98,7 @@ impl AdminServer {
                 local: None,
             },
             source,
+            gate,
         )
     }
 
@@ -109,6 +119,7 @@ impl AdminServer {
     pub(crate) fn open(
         doors: Doors,
         source: Arc<dyn AdminSource>,
+        gate: Gate,
     ) -> Result<AdminHandle, AdminError> {
         let local_addr = doors.slot.address;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -116,11 +127,15 @@ impl AdminServer {
             .build()
             .map_err(AdminError::Thread)?;
         let (stop, stopped) = oneshot::channel();
+        let desk = Desk {
+            source,
+            gate: Arc::new(gate),
+        };
         let (local, file) = doors.local.unzip();
         let (listener, slot) = (doors.listener, doors.slot);
         let run = async move {
             tokio::select! {
-                () = accept(listener, slot, local, source) => {}
+                () = accept(listener, slot, local, desk) => {}
                 _ = stopped => {}
             }
         };
@@ -169,7 +184,7 @@ async fn accept(
     listener: std::net::TcpListener,
     slot: Arc<Slot>,
     local: Option<StdUnixListener>,
-    source: Arc<dyn AdminSource>,
+    desk: Desk,
 ) {
     let doors = TcpListener::from_std(listener)
         .and_then(|tcp| Ok((tcp, local.map(UnixListener::from_std).transpose()?)));
@@ -179,40 +194,58 @@ async fn accept(
     };
     let tcp = Arc::new(tcp);
     slot.hold(&tcp);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let more = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let more_source = source.clone();
-    let outside = async {
-        let mut gate = slot.watch();
-        while gate.opened().await {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return; // Never closed.
-            };
-            tokio::select! {
-                biased;
-                () = gate.left() => {}
-                accepted = tcp.accept() => match accepted {
-                    Ok((stream, _)) => spawn(stream, &source, place, Some(slot.watch())),
-                    Err(error) => pause(&error).await,
-                },
-            }
-        }
-    };
     let inside = async {
-        let Some(local) = local else {
-            return std::future::pending().await;
-        };
-        loop {
-            let Ok(place) = Arc::clone(&more).acquire_owned().await else {
-                return;
-            };
-            match local.accept().await {
-                Ok((stream, _)) => spawn(stream, &more_source, place, None),
-                Err(error) => pause(&error).await,
-            }
+        match local {
+            Some(local) => accept_local(local, &desk).await,
+            None => std::future::pending().await,
         }
     };
-    tokio::join!(outside, inside);
+    tokio::join!(accept_all(&tcp, &slot, &desk), inside);
+}
+
+/// Whoever reaches the address, while this process has it.
+async fn accept_all(listener: &TcpListener, slot: &Slot, desk: &Desk) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut door = slot.watch();
+    while door.opened().await {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return; // Never closed.
+        };
+        tokio::select! {
+            biased;
+            () = door.left() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => {
+                    let visitor = Visitor {
+                        name: from.to_string(),
+                        trusted: false,
+                    };
+                    spawn(stream, desk, visitor, place, Some(slot.watch()));
+                }
+                Err(error) => pause(&error).await,
+            },
+        }
+    }
+}
+
+/// The user of this process and root: the socket is in a directory of theirs.
+async fn accept_local(listener: UnixListener, desk: &Desk) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let visitor = Visitor {
+                    name: "the local socket".to_owned(),
+                    trusted: true,
+                };
+                spawn(stream, desk, visitor, place, None);
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
 }
 
 async fn pause(error: &io::Error) {
@@ -222,39 +255,46 @@ async fn pause(error: &io::Error) {
 
 fn spawn(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    source: &Arc<dyn AdminSource>,
+    desk: &Desk,
+    visitor: Visitor,
     place: OwnedSemaphorePermit,
-    gate: Option<Watch>,
+    door: Option<Watch>,
 ) {
-    let source = Arc::clone(source);
+    let desk = desk.clone();
     tokio::spawn(async move {
-        serve(stream, source, gate).await;
+        serve(stream, desk, visitor, door).await;
         drop(place);
     });
 }
 
 /// Returns when another process answers at this address: whoever asks next is to ask that one.
-async fn shut(gate: Option<Watch>) {
-    match gate {
-        Some(mut gate) => gate.left().await,
+async fn shut(door: Option<Watch>) {
+    match door {
+        Some(mut door) => door.left().await,
         None => std::future::pending().await,
     }
 }
 
+/// Serves one connection to its end.
 async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    source: Arc<dyn AdminSource>,
-    gate: Option<Watch>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    desk: Desk,
+    visitor: Visitor,
+    door: Option<Watch>,
 ) {
+    let visitor = Arc::new(visitor);
     let over = async {
         tokio::select! {
             () = tokio::time::sleep(CONNECTION_LIFETIME) => {}
-            () = shut(gate) => {}
+            () = shut(door) => {}
         }
     };
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = routes::answer(&*source, &request);
-        async move { Ok::<Response<Body>, Infallible>(response) }
+        let (desk, visitor) = (desk.clone(), visitor.clone());
+        async move {
+            let response = routes::answer(&*desk.source, &desk.gate, &visitor, request).await;
+            Ok::<Response<Body>, Infallible>(response)
+        }
     });
     let mut connection = pin!(
         http1::Builder::new()

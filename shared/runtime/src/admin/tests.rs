@@ -1,4 +1,5 @@
 use super::*;
+use lb_core::drain::{Snapshot, Stamp};
 use lb_core::status::{ExplainStep, PoolStatus, Tier};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,6 +13,7 @@ struct Fake {
     region: bool,
 }
 
+#[async_trait::async_trait]
 impl AdminSource for Fake {
     fn status(&self) -> Status {
         assert!(!self.dead.load(Ordering::Relaxed), "a source that panics");
@@ -67,6 +69,29 @@ impl AdminSource for Fake {
             ..Explain::default()
         })
     }
+
+    fn drains(&self) -> Vec<DrainStatus> {
+        Vec::new()
+    }
+
+    fn sheet(&self) -> Sheet {
+        Sheet {
+            from: self.identity(),
+            stamp: Stamp::default(),
+            hash: "abc".to_owned(),
+            snapshot: Snapshot::default(),
+        }
+    }
+
+    async fn write(&self, write: super::Write) -> Option<Written> {
+        tokio::task::yield_now().await;
+        (write.path == "/api/v1/orders").then(|| Written {
+            status: http::StatusCode::OK,
+            body: serde_json::json!({ "got": write.body, "if_match": write.if_match }),
+            actor: "ada".to_owned(),
+            what: "an order".to_owned(),
+        })
+    }
 }
 
 struct Reply {
@@ -84,7 +109,7 @@ impl Reply {
 fn start(source: Fake) -> (AdminHandle, Arc<Fake>) {
     let source = Arc::new(source);
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let handle = AdminServer::start(any, source.clone()).unwrap();
+    let handle = AdminServer::start(any, source.clone(), Gate::default()).unwrap();
     (handle, source)
 }
 
@@ -236,7 +261,7 @@ fn silent_connections_do_not_keep_a_probe_out_for_long() {
 #[test]
 fn an_address_in_use_is_named_with_a_remedy() {
     let (handle, source) = start(Fake::default());
-    let error = AdminServer::start(handle.local_addr(), source).unwrap_err();
+    let error = AdminServer::start(handle.local_addr(), source, Gate::default()).unwrap_err();
     let text = error.to_string();
     assert!(
         text.contains(&handle.local_addr().to_string()) && text.contains("admin.address"),
@@ -254,4 +279,87 @@ fn the_listener_stops_with_its_handle() {
         assert!(tokio::time::Instant::now() < deadline, "still listening");
         std::thread::yield_now();
     }
+}
+
+fn with_token() -> (AdminHandle, tempfile::TempDir) {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tokens");
+    std::fs::write(&path, "0123456789abcdef").unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let gate = Gate::new(Some(TokenFile::new(path)));
+    let handle = AdminServer::start(any, Arc::new(Fake::default()), gate).unwrap();
+    (handle, dir)
+}
+
+fn post(address: SocketAddr, path: &str, fields: &str, body: &str) -> Reply {
+    let length = body.len();
+    raw(
+        address,
+        &format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx-lb-request: 1\r\n{fields}content-length: {length}\r\n\r\n{body}"
+        ),
+    )
+}
+
+const AUTH: &str = "authorization: Bearer 0123456789abcdef\r\n";
+
+#[test]
+fn a_write_that_is_let_in_reaches_the_source_with_its_body_and_version() {
+    let (handle, _dir) = with_token();
+    let address = handle.local_addr();
+    let fields = format!("{AUTH}if-match: \"3\"\r\n");
+    let reply = post(address, "/api/v1/orders", &fields, "{\"a\": 1}");
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert_eq!(
+        reply.json(),
+        serde_json::json!({ "got": { "a": 1 }, "if_match": 3 })
+    );
+    let fields = format!("{AUTH}if-none-match: *\r\n");
+    let reply = post(address, "/api/v1/orders", &fields, "");
+    assert_eq!(
+        reply.json(),
+        serde_json::json!({ "got": null, "if_match": 0 })
+    );
+}
+
+#[test]
+fn writes_that_are_not_let_in_or_can_not_be_read_say_why() {
+    let (handle, _dir) = with_token();
+    let address = handle.local_addr();
+    let long = format!("\"{}\"", "x".repeat(MAX_BODY));
+    let bad_version = format!("{AUTH}if-match: *\r\n");
+    for (path, fields, body, status, part) in [
+        ("/api/v1/orders", "", "{}", 401, "token is needed"),
+        ("/api/v1/orders", AUTH, "{", 400, "not JSON"),
+        ("/api/v1/orders", AUTH, &long, 413, "longer than"),
+        ("/api/v1/orders", &bad_version, "{}", 400, "If-Match"),
+        ("/api/v1/pools", AUTH, "{}", 405, "written here"),
+    ] {
+        let reply = post(address, path, fields, body);
+        assert_eq!(reply.status, status, "{path} {fields}: {}", reply.body);
+        assert!(reply.body.contains(part), "{}", reply.body);
+    }
+}
+
+#[test]
+fn all_orders_are_shown_to_who_has_the_token_and_not_twice() {
+    let (handle, _dir) = with_token();
+    let address = handle.local_addr();
+    assert_eq!(get(address, "/api/v1/state").status, 401);
+    let ask = |fields: &str| {
+        let head = "GET /api/v1/state HTTP/1.1\r\nhost: a\r\nconnection: close\r\n";
+        raw(address, &format!("{head}{AUTH}{fields}\r\n"))
+    };
+    let reply = ask("");
+    assert_eq!(reply.json()["hash"], "abc");
+    assert!(reply.head.contains("etag: \"abc\""), "{}", reply.head);
+    assert_eq!(ask("if-none-match: \"abc\"\r\n").status, 304);
+    let (open, _source) = start(Fake::default());
+    assert_eq!(
+        get(open.local_addr(), "/api/v1/state").status,
+        200,
+        "no token is set"
+    );
 }

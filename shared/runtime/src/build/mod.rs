@@ -14,10 +14,13 @@ use crate::discover::WatchStats;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::peers::Peers;
 use crate::plan::{Action, Identity, Plan};
+use crate::state::Orders;
 use crate::tier::{Common, TierProgram};
 use crate::upstream::{
     Changes, EndpointTable, Pool, RegionCounters, RegionMemory, RegionSet, RegionsMemory,
+    ServerOrders,
 };
+use arc_swap::ArcSwap;
 use lb_core::balance::PoolLoad;
 use lb_core::config::model;
 use lb_core::http::forward::Trust;
@@ -43,10 +46,13 @@ pub struct Site {
     pub changes: Arc<Changes>,
     /// The sister replicas.
     pub peers: Arc<Peers>,
+    /// What operators ordered.
+    pub orders: Arc<Orders>,
     resolved: Mutex<HashMap<String, Vec<SocketAddr>>>,
     lookups: Mutex<HashMap<String, Arc<WatchStats>>>,
     regions: Mutex<HashMap<String, Arc<RegionMemory>>>,
     together: Arc<RegionsMemory>,
+    server_orders: ArcSwap<ServerOrders>,
     loads: Mutex<HashMap<String, Arc<PoolLoad>>>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
     kept: kept::Kept,
@@ -75,9 +81,11 @@ impl Site {
     /// An empty site.
     #[must_use]
     pub fn new(identity: Identity, metrics: Arc<Metrics>, base: PathBuf) -> Self {
+        let identity = Arc::new(identity);
         Self {
             peers: Arc::new(Peers::new(&identity)),
-            identity: Arc::new(identity),
+            orders: Orders::in_memory(identity.clone()),
+            identity,
             metrics,
             base,
             endpoints: EndpointTable::default(),
@@ -86,6 +94,7 @@ impl Site {
             lookups: Mutex::default(),
             regions: Mutex::default(),
             together: Arc::default(),
+            server_orders: ArcSwap::default(),
             loads: Mutex::default(),
             budgets: Mutex::default(),
             kept: kept::Kept::default(),
@@ -169,6 +178,24 @@ impl Site {
     #[must_use]
     pub fn together(&self) -> Arc<RegionsMemory> {
         self.together.clone()
+    }
+
+    /// Takes over what operators ordered, for regions and servers; true when it changes something for servers.
+    pub fn obey(&self, unix_ms: u64) -> bool {
+        let book = Arc::clone(&self.orders.book());
+        let orders = ServerOrders::new(&book, unix_ms);
+        self.together.orders.obey(book);
+        let is_news = orders != **self.server_orders.load();
+        if is_news {
+            self.server_orders.store(Arc::new(orders));
+        }
+        is_news
+    }
+
+    /// What operators ordered for servers.
+    #[must_use]
+    pub fn server_orders(&self) -> Arc<ServerOrders> {
+        self.server_orders.load_full()
     }
 
     /// What counts their changes.

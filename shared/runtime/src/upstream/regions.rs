@@ -5,10 +5,13 @@
 //! the plan of who takes whose load, and the shift away from what turned slow.
 
 use super::region_memory::RegionMemory;
+use super::region_orders::RegionOrders;
+use super::region_text;
 use super::{Health, Pool};
 use crate::clock;
 use arc_swap::ArcSwap;
 use lb_core::config::model::{Failover, Location};
+use lb_core::drain::{Stage, Standing};
 use lb_core::name::RegionName;
 use lb_core::region::evidence::{Evidence, ProbeTally, Transition, Why};
 use lb_core::region::removal::{self, Claim, Isolation, Reach, Verdict, Want};
@@ -70,11 +73,17 @@ pub struct RegionNote {
     pub retained: bool,
     /// It flaps, and is not back before this.
     pub held_until: Option<Instant>,
+    /// How far an operator's order is.
+    pub order: Stage,
+    /// All of its replicas say that they leave.
+    pub leaving: bool,
 }
 
 /// What is known of the regions together. It outlives reloads.
 #[derive(Debug, Default)]
 pub struct RegionsMemory {
+    /// What operators ordered.
+    pub orders: RegionOrders,
     isolation: Mutex<Isolation>,
     isolated: AtomicBool,
     stepped: AtomicU64,
@@ -134,17 +143,17 @@ impl RegionEntry {
         }
     }
 
-    fn reach(&self) -> Reach {
+    fn reach(&self, order: &Standing) -> Reach {
         let judged = self.memory.judged();
         let evidence = &judged.evidence;
         Reach {
-            by_operator: self.is_drained(),
+            by_operator: self.is_drained() || order.is_out() || evidence.is_leaving(),
             lost: evidence.is_unreachable().then(|| evidence.since()),
             reported_well: evidence.reported() >= WELL,
         }
     }
 
-    fn claim(&self) -> Claim {
+    fn claim(&self, order: &Standing) -> Claim {
         let judged = self.memory.judged();
         let evidence = &judged.evidence;
         let want = match (evidence.is_out(), evidence.why()) {
@@ -154,22 +163,36 @@ impl RegionEntry {
             _ => Want::Undecided,
         };
         Claim {
-            by_operator: self.is_drained(),
+            by_operator: self.is_drained() || order.is_out() || evidence.is_leaving(),
             want,
             since: evidence.since(),
         }
     }
 
-    fn measure(&self, verdict: Verdict, now: Instant) {
-        let judged = self.memory.judged().evidence.condition().is_usable();
-        let usable = (judged || verdict != Verdict::AsJudged) && !self.is_drained();
+    fn measure(&self, verdict: Verdict, order: &Standing, now: Instant) {
+        let judged = self.memory.judged();
+        let leaves = self.is_drained() || order.is_out() || judged.evidence.is_leaving();
+        let judged_usable = judged.evidence.condition().is_usable();
+        drop(judged);
+        let usable = (judged_usable || verdict != Verdict::AsJudged) && !leaves;
         self.memory.measure(usable, self.capacity_rps, now);
     }
 
-    fn candidate(&self, verdict: Verdict, now: Instant, shifts: bool) -> Candidate {
+    fn candidate(
+        &self,
+        verdict: Verdict,
+        order: &Standing,
+        now: Instant,
+        shifts: bool,
+    ) -> Candidate {
         let judged = self.memory.judged();
+        let is_out = judged.evidence.is_out();
+        let leaves = order.is_out() || judged.evidence.is_leaving();
         let (condition, ramp) = match verdict {
-            _ if self.is_drained() => (Condition::Drained, 1.0),
+            _ if order.stage == Stage::Offline => (Condition::Offline, 1.0),
+            // The last resort prefers a drained region that is well to one that isn't.
+            _ if leaves && is_out => (Condition::Unhealthy, 1.0),
+            _ if self.is_drained() || leaves => (Condition::Drained, 1.0),
             Verdict::AsJudged => (judged.evidence.condition(), judged.evidence.ramp(now)),
             Verdict::Retained(share) => (Condition::Healthy, share),
         };
@@ -185,7 +208,8 @@ impl RegionEntry {
             latency: measured.min(),
             location: self.location,
             factors: Factors {
-                dial: 1.0,
+                dial: order.share,
+                honors: order.honors && !is_out,
                 ramp,
                 shift: if shifts { judged.shift.share() } else { 1.0 },
                 spill: judged.basin.spill(),
@@ -196,15 +220,20 @@ impl RegionEntry {
         }
     }
 
-    fn note(&self, verdict: Verdict, now: Instant) -> RegionNote {
+    fn note(&self, verdict: Verdict, order: &Standing, now: Instant) -> RegionNote {
         let judged = self.memory.judged();
         let evidence: &Evidence = &judged.evidence;
-        let drained = self.is_drained();
+        // An operator's word comes first.
+        let ordered = self.is_drained() || order.is_out();
+        let leaving = evidence.is_leaving() && !evidence.is_out() && !ordered;
+        let drained = ordered || leaving;
         RegionNote {
-            state: if drained {
-                RegionState::Drained
-            } else {
-                evidence.state()
+            leaving,
+            order: order.stage,
+            state: match order.stage {
+                Stage::Offline => RegionState::Offline,
+                _ if drained => RegionState::Drained,
+                _ => evidence.state(),
             },
             since: evidence.since(),
             why: evidence.why(),
@@ -271,8 +300,9 @@ impl RegionSet {
             failovers: counters.failovers,
             transitions: counters.transitions,
         };
-        let (verdicts, fails_open) = set.limit();
-        set.publish(&verdicts, fails_open, now);
+        let orders = set.orders();
+        let (verdicts, fails_open) = set.limit(&orders);
+        set.publish(&verdicts, &orders, fails_open, now);
         set
     }
 
@@ -309,24 +339,43 @@ impl RegionSet {
         };
         for region in &self.regions {
             let probes = region.probes();
+            let left = region.memory.judged().evidence.is_leaving();
             let transition = clock::with_rng(|rng| region.memory.judge(probes, now, rng));
+            if region.memory.judged().evidence.is_leaving() != left {
+                match left {
+                    false => log::info!("region {}: {}", region.name, region_text::LEAVING),
+                    true => log::info!("region {}: its replicas no longer leave", region.name),
+                }
+            }
             if let Some(transition) = transition.filter(|_| !region.is_drained()) {
                 self.announce(region, &transition);
             }
         }
-        let reach: Vec<Reach> = self.regions.iter().map(RegionEntry::reach).collect();
+        self.together
+            .orders
+            .step(&self.regions, now, clock::unix_millis());
+        let orders = self.orders();
+        let pairs = || self.regions.iter().zip(&orders);
+        let reach: Vec<Reach> = pairs().map(|(region, order)| region.reach(order)).collect();
         self.together.observe(&reach, now);
-        let (verdicts, fails_open) = self.limit();
-        for (region, verdict) in self.regions.iter().zip(&verdicts) {
-            region.measure(*verdict, now);
+        let (verdicts, fails_open) = self.limit(&orders);
+        for ((region, order), verdict) in pairs().zip(&verdicts) {
+            region.measure(*verdict, order, now);
         }
         self.plan(step, now);
-        self.publish(&verdicts, fails_open, now);
+        self.publish(&verdicts, &orders, fails_open, now);
+    }
+
+    /// What operators ordered, for each region.
+    fn orders(&self) -> Vec<Standing> {
+        let standing = |region: &RegionEntry| self.together.orders.standing(region.name.as_str());
+        self.regions.iter().map(standing).collect()
     }
 
     /// What all verdicts together may take out; true when no region is left and all are used.
-    fn limit(&self) -> (Vec<Verdict>, bool) {
-        let claims: Vec<Claim> = self.regions.iter().map(RegionEntry::claim).collect();
+    fn limit(&self, orders: &[Standing]) -> (Vec<Verdict>, bool) {
+        let pairs = self.regions.iter().zip(orders);
+        let claims: Vec<Claim> = pairs.map(|(region, order)| region.claim(order)).collect();
         let most = self.failover.max_removed.ratio();
         let mut verdicts = Vec::with_capacity(claims.len());
         let fails_open = removal::limit(&claims, most, &mut verdicts);
@@ -342,16 +391,19 @@ impl RegionSet {
         latency_shift::settle(&mut shifts, step);
     }
 
-    fn publish(&self, verdicts: &[Verdict], fails_open: bool, now: Instant) {
-        let judged = || self.regions.iter().zip(verdicts.iter().copied());
+    fn publish(&self, verdicts: &[Verdict], orders: &[Standing], fails_open: bool, now: Instant) {
+        let judged = || {
+            let regions = self.regions.iter().zip(orders);
+            regions.zip(verdicts.iter().copied())
+        };
         let shifts = self.failover.latency_shift;
         let view = RegionView {
             generation: self.generation.fetch_add(1, Relaxed) + 1,
             candidates: judged()
-                .map(|(region, verdict)| region.candidate(verdict, now, shifts))
+                .map(|((region, order), verdict)| region.candidate(verdict, order, now, shifts))
                 .collect(),
             notes: judged()
-                .map(|(region, verdict)| region.note(verdict, now))
+                .map(|((region, order), verdict)| region.note(verdict, order, now))
                 .collect(),
             fails_open,
         };
@@ -363,7 +415,7 @@ impl RegionSet {
         self.transitions
             .with_label_values(&[region.name.as_str(), to, why.label()])
             .inc();
-        let reason = super::region_text::why(why);
+        let reason = region_text::why(why);
         match transition.to {
             RegionState::Healthy | RegionState::Ramping => {
                 log::info!("region {}: {to}: {reason}", region.name);

@@ -67,6 +67,10 @@ pub struct Admin {
     /// Address and port.
     #[schemars(with = "String", extend("format" = "socket-address"))]
     pub address: std::net::SocketAddr,
+    /// File with tokens of 16 characters or more, one a line, readable by its owner only: whoever has one of them may write, and read all
+    /// orders. Replicas show each other the first. Absent: nothing can be written over TCP. Read again when it changes.
+    #[schemars(extend("format" = "file"))]
+    pub token_file: Option<PathBuf>,
 }
 
 /// How connections are spread over threads.
@@ -114,6 +118,7 @@ impl Default for Admin {
     fn default() -> Self {
         Self {
             address: std::net::SocketAddr::from(([127, 0, 0, 1], 9900)),
+            token_file: None,
         }
     }
 }
