@@ -56,9 +56,7 @@ pub(crate) fn plan(tier: Tier, probation: &str) -> Topology {
 
 /// Nothing is shed: where tests share two cores, latency and lag say nothing of the upgrade.
 fn more(name: &str) -> String {
-    format!(
-        "limits: {{ overload: {{ enabled: false }} }}\nrun_directory: {name}.run\nthreads: 2\n"
-    )
+    format!("limits: {{ overload: {{ enabled: false }} }}\nrun_directory: {name}.run\nthreads: 2\n")
 }
 
 // === impl Rig ===
