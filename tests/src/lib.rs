@@ -24,6 +24,7 @@ pub mod process;
 pub mod raw;
 pub mod reconcile;
 pub mod server;
+pub mod strays;
 pub mod subject;
 pub mod tools;
 pub mod topology;

@@ -40,7 +40,7 @@ pub(super) async fn until_commit(
             steps.waits(&format!("waits for: {}", new.pending.join(", ")));
         }
         if let Some(status) = successor.ended() {
-            return Err(ended(place, status, successor, attempts).await);
+            return Err(ended(place, status, successor, greeted).await);
         }
         if Instant::now() >= end + if greeted { GRACE } else { Duration::ZERO } {
             successor.kill();
@@ -102,20 +102,21 @@ fn serves(old: Option<&Handover>, new: Option<&Handover>, is_ours: bool) -> bool
     is_ours && old.is_some_and(handed) || new.is_some_and(took)
 }
 
-/// The successor has ended before it served.
-async fn ended(place: &Place, status: ExitStatus, successor: &Successor, attempts: u64) -> Failure {
+/// The successor has ended before it served, or moments after.
+async fn ended(place: &Place, status: ExitStatus, successor: &Successor, greeted: bool) -> Failure {
     let exit = match status.code() {
         Some(INVALID) => Exit::Config,
         _ => Exit::Failed,
     };
     // The predecessor notices at about the same time.
     sleep(LOOK).await;
-    let told = place.ask(place.pid).await;
-    let told = told.filter(|told| told.attempts > attempts);
-    let why = told.and_then(|told| told.last).map(|last| last.reason);
-    let why = why.map_or(String::new(), |why| format!(": {why}"));
+    let last = match place.ask(place.pid).await {
+        Some(told) if greeted => told.last,
+        _ => None,
+    };
+    let why = last.map_or("it had not said hello".to_owned(), |last| last.reason);
     let message = format!(
-        "the new process ended ({status}) before it served{why}; its last words are in {}",
+        "rolled back: the new process ended ({status}): {why}; its last words are in {}",
         successor.log
     );
     Failure::new(exit, message).hint(still_serves(place).await)
@@ -123,7 +124,7 @@ async fn ended(place: &Place, status: ExitStatus, successor: &Successor, attempt
 
 async fn still_serves(place: &Place) -> String {
     match place.ask(place.pid).await {
-        Some(_) => format!("nothing has changed: process {} serves", place.pid),
+        Some(_) => format!("process {} serves as before", place.pid),
         None => format!("process {} does not answer either: look at it", place.pid),
     }
 }
@@ -135,7 +136,12 @@ async fn confirm(place: &Place, successor: &mut Successor) -> Result<(), Failure
         let message = format!("process {pid} took over, and then ended: {status}");
         return Err(Failure::new(Exit::Failed, message));
     }
-    if !place.is_ready(pid).await {
+    let end = Instant::now() + GRACE;
+    while !place.is_ready(pid).await {
+        if Instant::now() < end {
+            sleep(LOOK).await;
+            continue;
+        }
         let message = format!("process {pid} serves, but /readyz of it fails");
         return Err(Failure::new(Exit::Failed, message)
             .hint("`lbctl status` tells what it lacks; its predecessor has ended"));

@@ -1,9 +1,10 @@
 //! The command line that both tiers' programs share.
 
+use crate::plan::Tier;
 use crate::process::{self, Start};
 use crate::reload;
 use crate::tier::TierProgram;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use lb_core::config::scalar::DurationText;
 use std::io::Write;
 use std::path::PathBuf;
@@ -63,7 +64,11 @@ struct Check {
 /// Runs a tier's program by its command line.
 #[must_use]
 pub fn main<T: TierProgram>() -> ExitCode {
-    let cli = Cli::parse();
+    let command = Cli::command().name(match T::TIER {
+        Tier::Global => "global-lb",
+        Tier::Regional => "regional-lb",
+    });
+    let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     env_logger::Builder::from_env(
         env_logger::Env::new().filter_or("LB_LOG", "info,pingora=off,pingora_core=off"),
     )

@@ -1,4 +1,9 @@
 //! The predecessor's life after the commit: it finishes its work, and stands by.
+//!
+//! It is in no hurry. At an ordinary end, idle connections are closed when the lame duck is over, and a request that its client sends at
+//! that very moment is lost. Here they stay through `shutdown.drain` too: each is closed after its next response, or by its client,
+//! and only those that were idle for all that time are closed without a word. Streams, which never end by themselves, are asked to end
+//! as soon as nothing else is left.
 
 use super::journal::{Journal, Outcome};
 use super::message::Message;
@@ -10,10 +15,14 @@ use crate::leave;
 use crate::signals::Signals;
 use crate::worker::Shared;
 use lb_core::config::model::Shutdown;
+use lb_core::config::scalar::DurationText;
 use lb_core::status::HandoverPhase;
 use rustix::process::{Pid, Signal, kill_process};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How often connections are counted.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How the predecessor's life goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,12 +65,13 @@ pub(crate) async fn retire(
         stands_by: true,
     };
     journal.enter(HandoverPhase::Probation, Some(pid));
-    let longest = shutdown.drain.get().max(shutdown.stream_drain.get());
-    let longest = probation.max(shutdown.lame_duck.get() + longest);
+    let drain = shutdown.drain.get();
+    let longest = shutdown.lame_duck.get() + drain + drain.max(shutdown.stream_drain.get());
+    let longest = probation.max(longest);
     journal.ends_at(Some(clock::now() + longest));
     retirement.supervisor.status("handing over");
     shared.lifecycle.set_replaced(true);
-    let mut work = std::pin::pin!(leave::leave(shared, shutdown));
+    let mut work = std::pin::pin!(finish(shared, shutdown));
     let mut probation = std::pin::pin!(tokio::time::sleep(probation));
     let (mut worked, mut told) = (false, false);
     while !(worked && retirement.settled) {
@@ -87,6 +97,21 @@ pub(crate) async fn retire(
     }
     retirement.handed_over();
     Retired::Done
+}
+
+/// Finishes what is under way.
+async fn finish(shared: &Shared, shutdown: &Shutdown) {
+    let lame_duck = shutdown.lame_duck.get();
+    shared.lifecycle.leave(lame_duck, clock::now());
+    tokio::time::sleep(lame_duck).await;
+    let begun = clock::now();
+    let has_more = || u64::from(shared.caps.open()) > shared.requests.streams();
+    while has_more() && clock::now().since(begun) < shutdown.drain.get() {
+        tokio::time::sleep(LOOK).await;
+    }
+    let mut shutdown = shutdown.clone();
+    shutdown.lame_duck = DurationText::secs(0);
+    leave::leave(shared, &shutdown).await;
 }
 
 // === impl Retirement ===
