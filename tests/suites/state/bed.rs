@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) state: String,
     /// The last replica has another token.
     pub(crate) strange: bool,
+    /// The replicas know each other.
+    pub(crate) peers: bool,
 }
 
 // === impl Plan ===
@@ -42,6 +44,7 @@ impl Default for Plan {
             replicas: 3,
             state: "directory: \"@\"".to_owned(),
             strange: false,
+            peers: true,
         }
     }
 }
@@ -72,7 +75,12 @@ impl Plan {
             file.front.admin = format!("token_file: \"{}\"", base.join(name).display());
             let own = base.join(&file.name).display().to_string();
             let state = self.state.replace('@', &own);
-            file.extra = format!("peers: {:?}\nstate: {{ {state} }}\n", texts(&lists[at - 1]));
+            let peers = if self.peers {
+                texts(&lists[at - 1])
+            } else {
+                Vec::new()
+            };
+            file.extra = format!("peers: {peers:?}\nstate: {{ {state} }}\n");
         });
         let platform = plan.start().await?;
         Ok(Bed {

@@ -2,6 +2,9 @@
 
 mod bed;
 mod disk;
+mod etcd;
+mod etcd_access;
+mod etcd_bed;
 mod relay;
 mod share;
 mod token;

@@ -1,9 +1,10 @@
 //! One order at any replica reaches all, whatever happens to some of them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use strata_tests::eventually;
+use tokio::time::Instant;
 
 use crate::bed::{Bed, SOON, draft};
 

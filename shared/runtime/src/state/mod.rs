@@ -20,6 +20,7 @@
 //! Each replica talks to each: about 20 of them are comfortable.
 
 mod embedded;
+mod etcd;
 mod file;
 mod http;
 mod keep;

@@ -1,6 +1,7 @@
 //! From the start to the end: what is known before the first request, and a thread that keeps it fresh.
 
 use super::embedded::Embedded;
+use super::etcd::{Client, Etcd};
 use super::file::Keeper;
 use super::keep::Kept;
 use super::store::StateStore;
@@ -38,12 +39,18 @@ pub(crate) fn open(common: &Common<'_>, site: &Site) -> anyhow::Result<Arc<Order
     let tokens = common.admin.token_file.as_ref();
     let tokens = tokens.map(|path| TokenFile::new(site.base.join(path)));
     let syncs = site.metrics.families.state_sync.clone();
-    let store: Arc<dyn StateStore> = match common.state.store {
-        StoreKind::Embedded => {
-            let store = Embedded::new(site.peers.clone(), common.peers.to_vec(), tokens);
-            Arc::new(store.counted(syncs))
+    let peers = Embedded::new(site.peers.clone(), common.peers.to_vec(), tokens);
+    let peers = peers.counted(syncs.clone());
+    let store: Arc<dyn StateStore> = match (common.state.store, &common.state.etcd) {
+        (StoreKind::Etcd, Some(etcd)) => {
+            let client = Client::new(etcd, &site.base)?;
+            let tier = site.identity.tier.as_str();
+            let region = site.identity.region.as_deref().unwrap_or("-");
+            let place = format!("{tier}/{region}");
+            Arc::new(Etcd::new(client, &etcd.prefix, &place, peers, syncs))
         }
-        StoreKind::Etcd => anyhow::bail!("state.store: etcd is not there yet"),
+        // The checks see to it that an etcd is named.
+        _ => Arc::new(peers),
     };
     let directory = common.state.directory.as_ref();
     let kept = Kept::new(directory.map(|path| Keeper::new(site.base.join(path))));

@@ -115,7 +115,10 @@ impl Orders {
             record,
             changed,
             durable: saved.is_ok() || self.store.is_durable(),
-            note: saved.err(),
+            // With a store that lasts, the file is a copy that need not be.
+            note: saved
+                .err()
+                .filter(|_| self.kept.is_configured() || !self.store.is_durable()),
             peers,
         }
     }
@@ -125,10 +128,17 @@ impl Orders {
         match self.adopt(std::iter::once(record.clone()), Source::Kept) {
             (_, Some(MergeError::Unfit(unfit))) => Err(SubmitError::Invalid(unfit.to_string())),
             (_, Some(error)) => Err(SubmitError::Unwritable(error.to_string())),
-            (0, None) => Err(SubmitError::Conflict {
-                error: format!("another order on {} came at the same time", record.scope),
-                current: self.book.load().get(&record.scope).cloned().map(Box::new),
-            }),
+            (0, None) => {
+                let current = self.book.load().get(&record.scope).cloned();
+                // A watch, or a peer, may have been quicker with it than this.
+                if current.as_ref() == Some(record) {
+                    return Ok(());
+                }
+                Err(SubmitError::Conflict {
+                    error: format!("another order on {} came at the same time", record.scope),
+                    current: current.map(Box::new),
+                })
+            }
             (_, None) => Ok(()),
         }
     }
