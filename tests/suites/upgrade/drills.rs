@@ -144,6 +144,20 @@ async fn one_that_dies_right_after_the_commit_is_replaced_by_the_old() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_freezes_at_the_commit_is_told_to_end() -> Result<()> {
+    drilled("5s", async |rig| {
+        let (mut fake, ids) = Fake::greeted(&rig.run_directory(), LONG).await?;
+        fake.say(&json!({ "say": "ready", "taken": ids })).await?;
+        let answer = fake.hear().await?;
+        ensure!(answer["say"] == "commit", "{answer}");
+        let answer = fake.hear().await?;
+        ensure!(answer["say"] == "resumed", "{answer}");
+        fake.closed().await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_one_that_is_killed_in_its_probation_is_replaced_by_the_old() -> Result<()> {
     let mut rig = Rig::start(Tier::Regional, "30s").await?;
     let old = rig.pid()?;

@@ -54,6 +54,31 @@ async fn the_supervisor_is_told_who_the_service_is() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stops_the_service_in_the_probation_stops_both() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path)?;
+    let plan = plan(Tier::Regional, "30s").environment("NOTIFY_SOCKET", path.display());
+    let mut rig = Rig::of(Tier::Regional, plan).await?;
+    hear(&socket, "READY=1").await?;
+    let old = rig.pid()?;
+    let lbctl = Launch::new("lbctl", tools::program("lbctl")?).args(["upgrade", "--run-directory"]);
+    let _lbctl = lbctl.arg(rig.run_directory()).start()?;
+    let new = eventually(SOON, "the successor", async || {
+        let pid = rig.pid()?;
+        ensure!(pid != old && rig.status().await?["pid"] == pid);
+        Ok(pid)
+    })
+    .await?;
+    rig.signal(old, nix::sys::signal::Signal::SIGTERM)?;
+    let told = hear(&socket, "MAINPID=").await?;
+    ensure!(told.contains(&format!("MAINPID={new}\n")), "{told}");
+    hear(&socket, "STOPPING=1").await?;
+    rig.gone(old).await?;
+    rig.gone(new).await
+}
+
 /// A systemd in namespaces of its own. The kernel ends all its processes with it.
 struct Systemd {
     process: Process,

@@ -17,6 +17,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 /// How long a process that is refused may take for its hello.
 const REFUSAL: Duration = Duration::from_secs(1);
+/// How long a successor may take to begin: nobody accepts meanwhile, and connections wait in the kernel.
+const TAKE: Duration = Duration::from_secs(2);
 
 /// What a process has to hand over.
 #[derive(Debug)]
@@ -319,7 +321,7 @@ impl Offer {
 
 async fn commit(link: &mut Link) -> Result<(), LinkError> {
     link.send(&Message::Commit).await?;
-    match link.receive_within(PROMPT).await? {
+    match link.receive_within(TAKE).await? {
         Message::Took => Ok(()),
         other => Err(LinkError::Nonsense(format!("{other:?}"))),
     }
