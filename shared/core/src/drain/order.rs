@@ -148,7 +148,8 @@ impl Order {
         if self.permanent && self.expires.is_some() {
             return Err(Senseless::Both("say either expires or permanent"));
         }
-        if is_server && (self.percent.is_some() || self.over.is_some()) {
+        let ramps = self.over.is_some_and(|over| !over.get().is_zero());
+        if is_server && (self.percent.is_some() || ramps) {
             return Err(Senseless::Both(
                 "a server leaves as a whole and at once: percent and over are for regions",
             ));
