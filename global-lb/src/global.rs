@@ -47,6 +47,7 @@ impl TierProgram for GlobalTier {
             trusted_proxies: &config.trusted_proxies,
             limits: &config.limits,
             shutdown: &config.shutdown,
+            run_directory: config.run_directory.as_deref(),
             state: &config.state,
             access_log: &config.access_log,
             routes: &config.routes,

@@ -1,5 +1,6 @@
 //! The command line as types.
 
+use crate::drain::{RegionVerb, ServerVerb};
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use lb_core::config::scalar::DurationText;
 use std::net::{IpAddr, SocketAddr};
@@ -29,7 +30,7 @@ pub(crate) struct Args {
 /// Options of every verb.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Admin addresses of the replicas to ask, separated by commas.
+    /// Admin addresses of the replicas to ask, separated by commas: address:port, or unix:/path.
     #[arg(
         long,
         global = true,
@@ -48,6 +49,9 @@ pub(crate) struct Options {
     /// Time for one replica to answer.
     #[arg(long, global = true, value_parser = duration, default_value = "3s", value_name = "DURATION")]
     pub(crate) timeout: Duration,
+    /// File with the token that allows changes; a unix socket needs none.
+    #[arg(long, global = true, env = "LB_TOKEN_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// Form of the data on standard output.
@@ -74,6 +78,18 @@ pub(crate) enum Verb {
     Regions,
     /// Show the pools and their servers (regional tier).
     Pools,
+    /// Drain a region, dial its share, turn it off, bring it back (global tier).
+    #[command(disable_help_subcommand = true)]
+    Region {
+        #[command(subcommand)]
+        verb: RegionVerb,
+    },
+    /// Drain a server and bring it back (regional tier).
+    #[command(disable_help_subcommand = true)]
+    Server {
+        #[command(subcommand)]
+        verb: ServerVerb,
+    },
     /// Show which route, region and server a request would get, and why not the others.
     Explain(ExplainArgs),
     /// Work on configuration files.
@@ -81,6 +97,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    /// Replace a running process on this host by another binary or configuration without losing a connection.
+    Upgrade(UpgradeArgs),
     /// Start the whole platform on loopback; Ctrl-C stops it and leaves nothing.
     Demo(DemoArgs),
     /// A server of the demo.
@@ -154,6 +172,29 @@ pub(crate) struct DemoArgs {
     pub(crate) ready_timeout: Duration,
 }
 
+/// Which process to replace, and by what.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UpgradeArgs {
+    /// `run_directory` of the process that serves.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) run_directory: PathBuf,
+    /// The program to start. Default: the file from which the process was started, as it is now.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) binary: Option<PathBuf>,
+    /// Its configuration. Default: the file that the process was started with, as it is now.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// Time for the new process to become ready; then it is ended, and the old one serves on.
+    #[arg(long, value_parser = duration, default_value = "60s", value_name = "DURATION")]
+    pub(crate) ready_timeout: Duration,
+    /// Don't wait until the old process has finished its work, only until the new one has proved itself.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Check everything, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// A server of the demo.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoServerArgs {
@@ -171,7 +212,8 @@ pub(crate) struct DemoServerArgs {
     pub(crate) exit_with_parent: bool,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A time that is more than nothing.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = DurationText::try_from(text.to_owned()).map_err(|error| error.to_string())?;
     if parsed.0.is_zero() {
         return Err("must be more than nothing".to_owned());
@@ -198,12 +240,28 @@ mod tests {
     #[test]
     fn help_is_reviewed() {
         let mut help = String::new();
-        let mut command = Args::command().mut_arg("admin", |arg| arg.hide_env_values(true));
+        let mut command = Args::command().mut_args(|arg| arg.hide_env_values(true));
         help.push_str(&command.render_long_help().to_string());
-        for verb in ["explain", "demo"] {
+        for verb in ["explain", "upgrade", "demo"] {
             let verb = command.find_subcommand_mut(verb).unwrap();
             let text = verb.render_long_help();
             help.push_str(&format!("\n==== {}\n{text}", verb.get_name()));
+        }
+        insta::assert_snapshot!(help);
+    }
+
+    #[test]
+    fn help_on_orders_is_reviewed() {
+        let mut help = String::new();
+        for path in ["region", "region drain", "region undrain", "region dial"]
+            .into_iter()
+            .chain(["region offline", "server", "server drain", "server undrain"])
+        {
+            let mut command = Args::command();
+            for name in path.split(' ') {
+                command = command.find_subcommand_mut(name).unwrap().clone();
+            }
+            help.push_str(&format!("==== {path}\n{}\n", command.render_help()));
         }
         insta::assert_snapshot!(help);
     }

@@ -1,12 +1,16 @@
-//! The admin API as seen from here: one GET, several replicas at one time.
+//! The admin API as seen from here: one question, several replicas at one time; an order, one replica.
+//!
+//! A replica is named by `address:port`, or by `unix:/path` for the socket that it has on its own machine.
 
 use crate::args::Options;
 use crate::failure::{Exit, Failure};
+use crate::token::Token;
+use crate::unix;
 use serde_json::Value;
 use std::time::Duration;
 
 /// Largest answer that is read: some 100,000 servers.
-const MAX_ANSWER: u64 = 256 << 20;
+pub(crate) const MAX_ANSWER: u64 = 256 << 20;
 
 /// What one replica answered.
 #[derive(Debug)]
@@ -17,8 +21,17 @@ pub(crate) struct Answer {
     pub(crate) result: Result<Value, Failure>,
 }
 
-/// Asks replicas.
+/// What is sent along with an order.
 #[derive(Debug)]
+pub(crate) struct Post {
+    /// JSON.
+    pub(crate) body: String,
+    /// Shows that the sender may. Not sent to a unix socket, whose file mode says who may.
+    pub(crate) token: Option<Token>,
+}
+
+/// Asks replicas.
+#[derive(Debug, Clone)]
 pub(crate) struct Client {
     agent: ureq::Agent,
     admins: Vec<String>,
@@ -53,6 +66,16 @@ impl Client {
             admins,
             timeout,
         }
+    }
+
+    /// The same client for other replicas, with at most `timeout` for each.
+    pub(crate) fn with(&self, admins: Vec<String>, timeout: Duration) -> Self {
+        Self::of(admins, self.timeout.min(timeout))
+    }
+
+    /// The replicas, as the command line names them.
+    pub(crate) fn admins(&self) -> &[String] {
+        &self.admins
     }
 
     /// Asks all replicas at one time; the answers are in the order of the command line.
@@ -94,12 +117,45 @@ impl Client {
 
     /// Status and body of a GET.
     pub(crate) fn get(&self, admin: &str, path: &str) -> Result<(u16, String), Failure> {
+        self.exchange(admin, path, None)
+    }
+
+    /// Status and body of a POST.
+    pub(crate) fn post(
+        &self,
+        admin: &str,
+        path: &str,
+        post: &Post,
+    ) -> Result<(u16, String), Failure> {
+        self.exchange(admin, path, Some(post))
+    }
+
+    fn exchange(
+        &self,
+        admin: &str,
+        path: &str,
+        post: Option<&Post>,
+    ) -> Result<(u16, String), Failure> {
+        if let Some(socket) = admin.strip_prefix(unix::SCHEME) {
+            return unix::exchange(socket, path, post, self.timeout);
+        }
         let failed = |error: ureq::Error| self.failed(admin, &error);
-        let mut response = self
-            .agent
-            .get(format!("http://{admin}{path}"))
-            .call()
-            .map_err(failed)?;
+        let url = format!("http://{admin}{path}");
+        let answer = match post {
+            None => self.agent.get(url).call(),
+            Some(post) => {
+                let mut request = self
+                    .agent
+                    .post(url)
+                    .header("content-type", "application/json")
+                    .header("x-lb-request", "1");
+                if let Some(token) = &post.token {
+                    request = request.header("authorization", token.bearer());
+                }
+                request.send(&post.body)
+            }
+        };
+        let mut response = answer.map_err(failed)?;
         let body = response
             .body_mut()
             .with_config()
@@ -110,32 +166,40 @@ impl Client {
     }
 
     fn failed(&self, admin: &str, error: &ureq::Error) -> Failure {
-        let unreachable = |what: &str| {
-            Failure::new(
-                Exit::Unreachable,
-                format!("no admin listener at {admin}: {what}"),
-            )
-            .hint("is the replica up? --admin or LB_ADMIN names its `admin.address`")
-        };
         match error {
             ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
-                unreachable("it can't be reached in time")
+                unreachable(admin, "it can't be reached in time")
             }
-            ureq::Error::Timeout(_) => Failure::new(
-                Exit::Partial,
-                format!("{admin} did not answer within {:?}", self.timeout),
-            )
-            .hint("--timeout gives it longer"),
-            ureq::Error::Io(error) => unreachable(&error.to_string()),
+            ureq::Error::Timeout(_) => late(admin, self.timeout),
+            ureq::Error::Io(error) => unreachable(admin, &error.to_string()),
             error @ (ureq::Error::HostNotFound | ureq::Error::ConnectionFailed) => {
-                unreachable(&error.to_string())
+                unreachable(admin, &error.to_string())
             }
             error => Failure::new(Exit::Failed, format!("asking {admin}: {error}")),
         }
     }
 }
 
-fn refused(admin: &str, path: &str, status: u16, body: Option<&Value>) -> Failure {
+/// Nobody listens at `admin`.
+pub(crate) fn unreachable(admin: &str, what: &str) -> Failure {
+    Failure::new(
+        Exit::Unreachable,
+        format!("no admin listener at {admin}: {what}"),
+    )
+    .hint("is the replica up? --admin or LB_ADMIN names its `admin.address`")
+}
+
+/// Somebody listens at `admin` and doesn't answer.
+pub(crate) fn late(admin: &str, timeout: Duration) -> Failure {
+    Failure::new(
+        Exit::Partial,
+        format!("{admin} did not answer within {timeout:?}"),
+    )
+    .hint("--timeout gives it longer")
+}
+
+/// The replica's own words on why it did not do what it was asked.
+pub(crate) fn refused(admin: &str, path: &str, status: u16, body: Option<&Value>) -> Failure {
     let text = |key: &str| body.and_then(|b| b.get(key)).and_then(Value::as_str);
     let reason = text("error").unwrap_or("no reason given");
     let failure = Failure::new(Exit::Failed, format!("{admin}{path}: {reason} ({status})"));
@@ -145,8 +209,15 @@ fn refused(admin: &str, path: &str, status: u16, body: Option<&Value>) -> Failur
     }
 }
 
-/// `address:port` out of what an operator writes.
+/// `address:port` out of what an operator writes, or `unix:/path` as it is.
 fn authority(text: &str) -> Result<String, Failure> {
+    if let Some(path) = text.trim().strip_prefix(unix::SCHEME) {
+        let is_path = path.starts_with('/');
+        return is_path.then(|| text.trim().to_owned()).ok_or_else(|| {
+            Failure::new(Exit::Usage, format!("\"{text}\" is not a socket's path"))
+                .hint("write unix:/path, such as unix:/run/strata/admin.sock")
+        });
+    }
     let bare = text
         .trim()
         .trim_start_matches("http://")
@@ -157,7 +228,7 @@ fn authority(text: &str) -> Result<String, Failure> {
     if port.is_none() || bare.contains(['/', '@', '?', '#', ' ']) {
         return Err(
             Failure::new(Exit::Usage, format!("\"{text}\" is not an admin address"))
-                .hint("write address:port, such as 127.0.0.1:9900 or [::1]:9900"),
+                .hint("write address:port, such as 127.0.0.1:9900 or [::1]:9900, or unix:/path"),
         );
     }
     Ok(bare.to_owned())
@@ -173,10 +244,19 @@ mod tests {
             ("127.0.0.1:9900", "127.0.0.1:9900"),
             ("http://[::1]:9900/", "[::1]:9900"),
             (" lb-0.lb:9900", "lb-0.lb:9900"),
+            ("unix:/run/a.sock", "unix:/run/a.sock"),
         ] {
             assert_eq!(authority(good).unwrap(), is);
         }
-        for bad in ["", "localhost", "a:b", "a:99999", "a:1/x", "u@a:1"] {
+        for bad in [
+            "",
+            "localhost",
+            "a:b",
+            "a:99999",
+            "a:1/x",
+            "u@a:1",
+            "unix:a",
+        ] {
             assert_eq!(authority(bad).unwrap_err().exit, Exit::Usage, "{bad}");
         }
     }

@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// A configuration is invalid.
     Config = 3,
+    /// Refused as unsafe, or because the order has changed since.
+    Refused = 4,
     /// A deadline passed, or only some of several replicas answered.
     Partial = 5,
     /// No admin listener answered.

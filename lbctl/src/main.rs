@@ -10,6 +10,7 @@ mod completions;
 mod config_check;
 mod demo;
 mod demo_server;
+mod drain;
 mod explain;
 mod failure;
 #[cfg(test)]
@@ -20,6 +21,9 @@ mod present;
 mod regions;
 mod status;
 mod table;
+mod token;
+mod unix;
+mod upgrade;
 mod words;
 
 use args::{Args, ConfigVerb, Verb};
@@ -56,10 +60,13 @@ fn run(args: Args) -> Result<(), Failure> {
         Verb::Status => status::run(options),
         Verb::Regions => regions::run(options),
         Verb::Pools => pools::run(options),
+        Verb::Region { verb } => drain::region(options, verb),
+        Verb::Server { verb } => drain::server(options, verb),
         Verb::Explain(explain) => explain::run(options, &explain),
         Verb::Config {
             verb: ConfigVerb::Check { files, tier },
         } => config_check::run(options, &files, tier),
+        Verb::Upgrade(upgrade) => upgrade::run(options, &upgrade),
         Verb::Demo(demo) => demo::run(options, &demo),
         Verb::DemoServer(server) => demo_server::run(&server),
         Verb::Completions { shell } => completions::run(shell),

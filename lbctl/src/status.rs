@@ -1,6 +1,8 @@
 //! `lbctl status`: one row a replica; of a single replica also its configuration, listeners and routes.
 
 use crate::args::Options;
+use crate::client::Client;
+use crate::drain;
 use crate::failure::Failure;
 use crate::output::View;
 use crate::present::{self, Answered};
@@ -11,7 +13,11 @@ use std::fmt::Write;
 
 /// Shows the status of all replicas.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    present::show(options, "/api/v1/status", draw, |status: &Status| {
+    let client = Client::new(options)?;
+    let told = |answers: &[Answered<Status>], view| {
+        draw(answers, view) + &drain::list::line(&client, answers, view)
+    };
+    present::show(options, "/api/v1/status", told, |status: &Status| {
         vec![format!("{}/{}", status.tier.as_str(), status.replica)]
     })
 }

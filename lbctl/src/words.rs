@@ -1,6 +1,7 @@
 //! Values as words: states with a shape, ages, shares.
 
 use crate::table::{Cell, Tone};
+use lb_core::drain::Stage;
 use lb_core::status::{CheckStatus, EndpointState, Lifecycle, RegionState, Status};
 
 /// An endpoint's state with its shape.
@@ -39,6 +40,21 @@ const fn region_shape(state: RegionState) -> (char, Tone) {
         RegionState::Unhealthy => ('✖', Tone::Bad),
         RegionState::Offline => ('■', Tone::Bad),
     }
+}
+
+/// How far an order is, with its shape.
+pub(crate) fn drain(stage: Stage) -> Cell {
+    let (shape, tone) = match stage {
+        Stage::Active => ('●', Tone::Good),
+        Stage::Ramping | Stage::Dialed | Stage::Undraining => ('◐', Tone::Warn),
+        Stage::Draining => ('◔', Tone::Warn),
+        Stage::Drained => ('◌', Tone::Dim),
+        Stage::Offline => ('■', Tone::Bad),
+        Stage::Suspended => ('▲', Tone::Bad),
+        Stage::ExpiredUnhealthy => ('✖', Tone::Bad),
+        Stage::Unknown => ('○', Tone::Dim),
+    };
+    Cell::new(format!("{shape} {}", stage.as_str()), tone)
 }
 
 /// Whether a replica is ready, and where it stands.

@@ -163,6 +163,7 @@ impl Region {
         self.traffic = traffic;
         let report = self.report.filter(|report| now.since(report.at) < FRESH);
         let signals = Signals {
+            leaving: false,
             report: report.map(|report| ReportView {
                 healthy: report.healthy,
                 shed: report.shed,

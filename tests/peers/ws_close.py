@@ -1,6 +1,7 @@
 """Websocket client (package `websockets`): URL SIDE CODE REASON. Closes, or has the server close, with a code and a reason.
 
-SIDE is `client` or `server`. The last line of the output is a JSON report: the code and the reason that came back.
+SIDE is `client` or `server`, or `nobody`: then it says `open` and waits. The last line of the output is a JSON report: the
+code and the reason that came back.
 """
 
 import asyncio
@@ -18,6 +19,9 @@ async def main():
         if side == "server":
             await connection.send(f"close {code} {reason}")
             await asyncio.wait_for(connection.wait_closed(), 15)
+        elif side == "nobody":
+            print("open", flush=True)
+            await asyncio.wait_for(connection.wait_closed(), 60)
         else:
             await connection.close(code, reason)
     print(json.dumps({"code": connection.close_code, "reason": connection.close_reason}))

@@ -24,10 +24,12 @@ pub mod process;
 pub mod raw;
 pub mod reconcile;
 pub mod server;
+pub mod strays;
 pub mod subject;
 pub mod tools;
 pub mod topology;
 pub mod wait;
+pub mod websocket;
 pub mod yaml;
 
 pub use wait::{eventually, steadily};

@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{Launch, Process};
+use crate::process::{Launch, Process, Signal};
 use crate::tools::{Tool, peer_file, python};
 
 const START: Duration = Duration::from_secs(20);
@@ -145,6 +145,48 @@ pub async fn websocket_close(
     report(launch, Duration::from_secs(30)).await
 }
 
+/// A client of a peer that stays until it is told; [`Held::told`] gives its report.
+#[derive(Debug)]
+pub struct Held {
+    process: Process,
+}
+
+/// A websocket to the echo server behind `address` that is used once and then only waits; the report has the `code` and
+/// `reason` of its end.
+///
+/// # Errors
+///
+/// When it can't be opened.
+pub async fn websocket_held(address: SocketAddr) -> Result<Held> {
+    let url = format!("ws://{address}/chat");
+    hold(
+        script("ws_close.py")
+            .await?
+            .args([&url, "nobody", "1000", ""]),
+    )
+    .await
+}
+
+/// A call of both directions to the gRPC server behind `address` that is used once and then only waits; the report has the
+/// `code` and `details` of its end.
+///
+/// # Errors
+///
+/// When it can't be opened.
+pub async fn grpc_held(address: SocketAddr) -> Result<Held> {
+    hold(script("grpc_hold.py").await?.args([address.to_string()])).await
+}
+
+/// A call of both directions to the gRPC server behind `address` that is used all the time, and opened anew when it was told to go
+/// elsewhere; [`Held::stopped`] gives its report: `echoed`, `parted`, `failures`.
+///
+/// # Errors
+///
+/// When it can't be opened.
+pub async fn grpc_stream(address: SocketAddr) -> Result<Held> {
+    hold(script("grpc_stream.py").await?.args([address.to_string()])).await
+}
+
 /// A gRPC server (package `grpcio`, h2c) with all four kinds of call, trailing metadata, and the standard health service.
 ///
 /// # Errors
@@ -167,6 +209,39 @@ pub async fn grpc_server(name: &str) -> Result<Peer> {
 pub async fn grpc_client(address: SocketAddr) -> Result<Value> {
     let launch = script("grpc_client.py").await?.args([address.to_string()]);
     report(launch, Duration::from_secs(30)).await
+}
+
+async fn hold(launch: Launch) -> Result<Held> {
+    let mut process = launch.env("PYTHONUNBUFFERED", "1").start()?;
+    process.wait_line("^open$", START).await?;
+    Ok(Held { process })
+}
+
+// === impl Held ===
+
+impl Held {
+    /// Ends it, for its report.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end within `deadline`, or not well.
+    pub async fn stopped(mut self, deadline: Duration) -> Result<Value> {
+        self.process.signal(Signal::SIGTERM)?;
+        self.told(deadline).await
+    }
+
+    /// Its report, once it has ended.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end within `deadline`, or not well.
+    pub async fn told(mut self, deadline: Duration) -> Result<Value> {
+        let status = self.process.wait_exit(deadline).await?;
+        let output = self.process.output();
+        ensure!(status.success(), "{status}: {output}");
+        let line = output.lines().last().context("the client said nothing")?;
+        serde_json::from_str(line).with_context(|| format!("not a report: {output}"))
+    }
 }
 
 async fn script(name: &str) -> Result<Launch> {

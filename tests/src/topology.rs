@@ -25,6 +25,7 @@ use tempfile::TempDir;
 pub use self::replica::{Replica, Tier};
 use crate::load::Load;
 use crate::server::{Ledger, Server};
+use crate::strays::Strays;
 use crate::subject::Upstream;
 use crate::yaml;
 
@@ -41,6 +42,8 @@ pub struct Topology {
     tune_regional: Vec<TuneRegional>,
     tune_global: Vec<TuneGlobal>,
     programs: Option<PathBuf>,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +62,7 @@ pub struct Platform {
     /// Regions.
     pub regions: Vec<Region>,
     dir: TempDir,
+    _strays: Strays,
 }
 
 /// A region with its replicas and servers.
@@ -172,6 +176,20 @@ impl Topology {
         self
     }
 
+    /// Gives each replica more arguments.
+    #[must_use]
+    pub fn arguments<S: Into<String>>(mut self, more: impl IntoIterator<Item = S>) -> Self {
+        self.arguments.extend(more.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable of each replica's environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.environment.push((name.to_owned(), value.to_string()));
+        self
+    }
+
     /// Starts servers, regional replicas and global replicas, and waits until all are ready.
     ///
     /// # Errors
@@ -196,15 +214,21 @@ impl Topology {
                 file.admin,
                 dir.path(),
             );
-            globals.push(made.launched(&file.render(), self.programs.as_deref())?);
+            globals.push(self.launched(made, &file.render())?);
         }
         let mut platform = Platform {
             globals,
             regions,
+            _strays: Strays::in_directory(dir.path()),
             dir,
         };
         platform.wait_ready().await?;
         Ok(platform)
+    }
+
+    fn launched(&self, made: Replica, config: &str) -> Result<Replica> {
+        let made = made.with(&self.arguments, &self.environment);
+        made.launched(config, self.programs.as_deref())
     }
 
     async fn start_region(&self, name: &str, dir: &TempDir) -> Result<Region> {
@@ -235,7 +259,7 @@ impl Topology {
                 file.admin,
                 dir.path(),
             );
-            replicas.push(made.launched(&file.render(), self.programs.as_deref())?);
+            replicas.push(self.launched(made, &file.render())?);
         }
         Ok(Region {
             name: name.to_owned(),

@@ -5,4 +5,6 @@ mod cli;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod drain;
+#[cfg(test)]
 mod support;

@@ -1,12 +1,15 @@
 //! The command line that both tiers' programs share.
 
-use crate::process;
+use crate::plan::Tier;
+use crate::process::{self, Start};
 use crate::reload;
 use crate::tier::TierProgram;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use lb_core::config::scalar::DurationText;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Exit code of a configuration that is at fault.
 const INVALID: u8 = 3;
@@ -31,6 +34,18 @@ struct Run {
     /// The configuration file; it is read again when it changes, and on SIGHUP.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Take over from the process that serves from the same run directory, as `lbctl upgrade` does.
+    #[arg(long)]
+    upgrade: bool,
+    /// How long that may take until this process is ready; then it gives up, and the other one serves on.
+    #[arg(long, value_parser = duration, default_value = "60s", value_name = "DURATION")]
+    upgrade_timeout: Duration,
+    /// How long this process stands by after it has handed over: for tests.
+    #[arg(long, value_parser = duration, hide = true)]
+    probation: Option<Duration>,
+    /// End when the process of this id does: for tests.
+    #[arg(long, hide = true)]
+    exit_with_pid: Option<u32>,
     /// End when standard input does: for tests and demonstrations.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
@@ -49,13 +64,17 @@ struct Check {
 /// Runs a tier's program by its command line.
 #[must_use]
 pub fn main<T: TierProgram>() -> ExitCode {
-    let cli = Cli::parse();
+    let command = Cli::command().name(match T::TIER {
+        Tier::Global => "global-lb",
+        Tier::Regional => "regional-lb",
+    });
+    let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     env_logger::Builder::from_env(
         env_logger::Env::new().filter_or("LB_LOG", "info,pingora=off,pingora_core=off"),
     )
     .init();
     match cli.verb {
-        Verb::Run(run) => match process::run::<T>(&run.config, run.exit_with_parent) {
+        Verb::Run(run) => match process::run::<T>(&run.config, &run.start()) {
             Ok(()) => {
                 // Requests past the deadline are on threads of their own; the process ends them.
                 ExitCode::SUCCESS
@@ -74,6 +93,26 @@ pub fn main<T: TierProgram>() -> ExitCode {
             }
         }
     }
+}
+
+// === impl Run ===
+
+impl Run {
+    fn start(&self) -> Start {
+        Start {
+            upgrade: self.upgrade.then_some(self.upgrade_timeout),
+            probation: self.probation,
+            exit_with_parent: self.exit_with_parent,
+            exit_with_pid: self.exit_with_pid,
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = DurationText::try_from(text.to_owned());
+    parsed
+        .map(|duration| duration.get())
+        .map_err(|error| error.to_string())
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

@@ -3,11 +3,11 @@
 use lb_core::time::Instant;
 use rand::{Rng, RngExt};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A stage; they only go forward.
+/// A stage; they only go forward, unless a successor dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Binding, reading, probing.
@@ -18,16 +18,28 @@ pub enum Stage {
     Leaving,
     /// No new connections; old work finishes.
     Closing,
+    /// What is left is cut.
+    Ending,
 }
+
+/// Until the end, what a stream's goodbye may take: the peer's answer to it, and its way through what waits before it.
+const PARTING: Duration = Duration::from_millis(1500);
+/// The time over which streams part, at most.
+const PARTING_SPREAD: Duration = Duration::from_secs(30);
 
 /// The stage of the process.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     stage: Arc<watch::Sender<Stage>>,
+    /// The lame duck.
     ramp: Arc<Ramp>,
+    /// The time that streams have after it.
+    drain: Arc<Ramp>,
+    /// Another process serves at the same addresses.
+    replaced: Arc<AtomicBool>,
 }
 
-/// When the lame duck began, and how long it takes, in nanoseconds.
+/// When something began, and how long it takes, in nanoseconds.
 #[derive(Debug, Default)]
 struct Ramp {
     begun: AtomicU64,
@@ -52,6 +64,8 @@ impl Default for Lifecycle {
         Self {
             stage: Arc::new(watch::Sender::new(Stage::Starting)),
             ramp: Arc::default(),
+            drain: Arc::default(),
+            replaced: Arc::default(),
         }
     }
 }
@@ -76,17 +90,42 @@ impl Lifecycle {
 
     /// Begins the lame duck, which takes `span`.
     pub fn leave(&self, span: Duration, now: Instant) {
-        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        self.ramp.begun.store(now.as_nanos(), Relaxed);
-        self.ramp.span.store(nanos, Relaxed);
+        self.ramp.begin(span, now);
         self.advance(Stage::Leaving);
+    }
+
+    /// Begins the drain, in which streams have `stream_drain`.
+    pub fn close(&self, stream_drain: Duration, now: Instant) {
+        self.drain.begin(stream_drain, now);
+        self.advance(Stage::Closing);
+    }
+
+    /// Another process serves in place of this one: whoever sends traffic here is not to go elsewhere.
+    pub(crate) fn set_replaced(&self, replaced: bool) {
+        self.replaced.store(replaced, Relaxed);
+    }
+
+    /// Whether another process serves in place of this one.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.replaced.load(Relaxed)
+    }
+
+    /// Serves again, because the process that replaced this one has died.
+    pub(crate) fn resume(&self) {
+        self.set_replaced(false);
+        self.stage.send_replace(Stage::Serving);
+    }
+
+    /// Whether those who send traffic here are to send it elsewhere.
+    #[must_use]
+    pub fn tells_leaving(&self) -> bool {
+        self.is_leaving() && !self.is_replaced()
     }
 
     /// Since when clients are asked to leave.
     #[must_use]
     pub fn left_at(&self) -> Option<Instant> {
-        let begun = || Instant::from_nanos(self.ramp.begun.load(Relaxed));
-        self.is_leaving().then(begun)
+        self.is_leaving().then(|| self.ramp.begun())
     }
 
     /// How much of the lame duck is over, 0 to 1.
@@ -94,16 +133,12 @@ impl Lifecycle {
         let Some(begun) = self.left_at() else {
             return 0.0;
         };
-        let (gone, span) = (now.since(begun), self.span());
+        let (gone, span) = (now.since(begun), self.ramp.span());
         if gone >= span {
             1.0
         } else {
             gone.as_secs_f64() / span.as_secs_f64()
         }
-    }
-
-    fn span(&self) -> Duration {
-        Duration::from_nanos(self.ramp.span.load(Relaxed))
     }
 
     /// Draws a turn among those that are still to come.
@@ -120,12 +155,19 @@ impl Lifecycle {
     /// Returns when it is a connection's turn, at the latest when no new connections are accepted.
     pub(crate) async fn due(&self, turn: Turn, now: impl Fn() -> Instant) {
         self.leaving().reached().await;
-        let at = self.left_at().unwrap_or(Instant::ZERO) + self.span().mul_f64(turn.0);
+        let at = self.left_at().unwrap_or(Instant::ZERO) + self.ramp.span().mul_f64(turn.0);
         let mut closing = self.closing();
         tokio::select! {
             () = tokio::time::sleep(now().until(at)) => {}
             () = closing.reached() => {}
         }
+    }
+
+    /// Returns when it is a stream's turn to part; `turn` is from 0 to 1.
+    pub(crate) async fn parting(&self, turn: f64, now: impl Fn() -> Instant) {
+        self.closing().reached().await;
+        let at = self.drain.begun() + parting_after(self.drain.span(), turn);
+        tokio::time::sleep(now().until(at)).await;
     }
 
     /// Whether clients are asked to leave.
@@ -146,11 +188,35 @@ impl Lifecycle {
         self.reach(Stage::Closing)
     }
 
+    /// Waits until what is left is cut.
+    #[must_use]
+    pub fn ending(&self) -> Reach {
+        self.reach(Stage::Ending)
+    }
+
     fn reach(&self, stage: Stage) -> Reach {
         Reach {
             stage,
             watch: self.stage.subscribe(),
         }
+    }
+}
+
+// === impl Ramp ===
+
+impl Ramp {
+    fn begin(&self, span: Duration, now: Instant) {
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        self.begun.store(now.as_nanos(), Relaxed);
+        self.span.store(nanos, Relaxed);
+    }
+
+    fn begun(&self) -> Instant {
+        Instant::from_nanos(self.begun.load(Relaxed))
+    }
+
+    fn span(&self) -> Duration {
+        Duration::from_nanos(self.span.load(Relaxed))
     }
 }
 
@@ -163,6 +229,14 @@ impl Reach {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// How long after the drain's begin a stream parts: in the second half of its time, so that most have ended by themselves, one
+/// after the other, so that clients don't connect anew in one instant, and early enough to be done at the deadline.
+fn parting_after(stream_drain: Duration, turn: f64) -> Duration {
+    let last = stream_drain.saturating_sub(PARTING);
+    let spread = (stream_drain / 2).min(PARTING_SPREAD).min(last);
+    last - spread + spread.mul_f64(turn.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -196,10 +270,53 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_replaced_asks_clients_only_and_can_serve_again() {
+        let lifecycle = Lifecycle::default();
+        let turn = lifecycle.draw(at(0), &mut SmallRng::seed_from_u64(1));
+        lifecycle.set_replaced(true);
+        lifecycle.leave(Duration::ZERO, at(1));
+        assert!(lifecycle.is_due(turn, at(1)) && !lifecycle.tells_leaving());
+        lifecycle.advance(Stage::Closing);
+        lifecycle.resume();
+        assert_eq!(lifecycle.stage(), Stage::Serving);
+        assert!(!lifecycle.is_due(turn, at(2)));
+        lifecycle.leave(Duration::ZERO, at(3));
+        assert!(lifecycle.tells_leaving(), "this time for good");
+    }
+
+    #[test]
     fn without_a_lame_duck_it_is_everybodys_turn_at_once() {
         let lifecycle = Lifecycle::default();
         let turn = lifecycle.draw(at(0), &mut SmallRng::seed_from_u64(1));
         lifecycle.leave(Duration::ZERO, at(1));
         assert!(lifecycle.is_due(turn, at(1)));
+    }
+
+    #[test]
+    fn streams_part_one_after_the_other_before_the_deadline() {
+        let after = |seconds: f64, turn| {
+            parting_after(Duration::from_secs_f64(seconds), turn).as_secs_f64()
+        };
+        assert_eq!((after(60.0, 0.0), after(60.0, 1.0)), (28.5, 58.5));
+        assert_eq!((after(600.0, 0.0), after(600.0, 1.0)), (568.5, 598.5));
+        assert_eq!((after(4.0, 0.0), after(4.0, 0.5)), (0.5, 1.5));
+        assert_eq!(
+            (after(2.0, 0.0), after(2.0, 1.0)),
+            (0.0, 0.5),
+            "little time"
+        );
+        assert_eq!((after(0.0, 0.0), after(0.0, 1.0)), (0.0, 0.0), "none");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_begins_late_parts_at_once() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.leave(Duration::ZERO, at(0));
+        lifecycle.close(Duration::from_secs(4), at(0));
+        let begun = tokio::time::Instant::now();
+        lifecycle.parting(0.5, || at(1_000)).await;
+        assert_eq!(begun.elapsed(), Duration::from_millis(500));
+        lifecycle.parting(0.5, || at(3_000)).await;
+        assert_eq!(begun.elapsed(), Duration::from_millis(500));
     }
 }

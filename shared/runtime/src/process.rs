@@ -3,28 +3,30 @@
 use crate::access_log::AccessLog;
 use crate::admin::{AdminHandle, AdminServer, AdminSource, Gate, TokenFile, Write, Written};
 use crate::build::{self, Site};
+use crate::handover::{Journal, RunDirectory};
 use crate::lifecycle::{Lifecycle, Stage};
-use crate::listen::{self, BoundListener, Caps, Counts, TlsListener};
+use crate::listen::{Caps, Counts};
 use crate::metrics::Metrics;
 use crate::overload::ProcessOverload;
 use crate::plan::Identity;
 use crate::reload::{self, Reload};
 use crate::report::Reporter;
-use crate::tier::{Common, TierProgram};
+use crate::sockets::{self, Sockets};
+use crate::supervise::{self, Posts};
+use crate::tier::TierProgram;
 use crate::worker::{self, Pulse, Requests, Shared};
-use crate::{clock, control, explain, leave, peers, state, status, writes};
+use crate::{clock, control, explain, peers, state, status, steer, writes};
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use lb_core::config::model::{Admin, Listener, Threading};
-use lb_core::config::scalar::DurationText;
+use lb_core::config::model::Admin;
+use lb_core::drain::DrainStatus;
 use lb_core::status::{
-    Explain, ExplainQuery, ListenerStatus, Readiness, ReplicaIdentity, Sheet, Status,
+    Explain, ExplainQuery, Handover, ListenerStatus, Readiness, ReplicaIdentity, Sheet, Status,
 };
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// How long the first sweep of probes may keep a replica from being ready.
 const PROBE_GRACE: Duration = Duration::from_secs(5);
@@ -38,33 +40,59 @@ pub struct Process<T: TierProgram> {
     pub(crate) started_unix_ms: u64,
     /// It was ready once: what is learned later, or read from a new file, no longer makes it unready.
     pub(crate) warm: AtomicBool,
+    /// How far an upgrade is.
+    pub(crate) journal: Arc<Journal>,
+}
+
+/// How a program is started.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// Take over from the process that serves, which may take so long.
+    pub upgrade: Option<Duration>,
+    /// How long this process stands by after it has handed over; absent: 5 s.
+    pub probation: Option<Duration>,
+    /// End when standard input does.
+    pub exit_with_parent: bool,
+    /// End when this process does.
+    pub exit_with_pid: Option<u32>,
 }
 
 /// Runs a program until it is told to end.
 ///
 /// # Errors
 /// The configuration, a file or an address can't be used; nothing was served then.
-pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Result<()> {
+pub fn run<T: TierProgram>(path: &Path, start: &Start) -> anyhow::Result<()> {
     let (config, hash) = reload::load::<T>(path)?;
     let common = T::common(&config);
+    let base = path.parent().unwrap_or(Path::new(".")).to_owned();
+    let directory = supervise::directory(&common, &base, start)?;
     let metrics = Metrics::new(
         T::TIER.as_str(),
         common.region.map(|region| region.as_str()),
     )
     .context("registering metrics")?;
     let metrics = Arc::new(metrics);
-    let boot_id = clock::unix_millis();
-    let identity = Identity::new(T::TIER, common.name, common.region, boot_id)?;
-    let base = path.parent().unwrap_or(Path::new(".")).to_owned();
+    let identity = Identity::new(T::TIER, common.name, common.region, clock::unix_millis())?;
     let mut site = Site::new(identity, metrics.clone(), base);
     // Before a port is bound: the first request must find what was ordered.
     site.orders = state::open(&common, &site)?;
     let site = Arc::new(site);
     let threads = threads(common.threads);
-    let (sockets, tls) = bind(&common, &site, threads)?;
+    let tls = sockets::secure(&common, &site)?;
     let plan = build::plan::<T>(&config, &site, 1).map_err(anyhow::Error::msg)?;
     let log = AccessLog::start(common.access_log, metrics.families.log_dropped.clone())
         .with_context(|| format!("access_log.path {}", common.access_log.path))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // From here on somebody waits: whatever can fail by itself has been tried.
+    let claim = supervise::claim::<T>(&common, &hash, directory.as_ref(), start);
+    let (succession, inherited) = runtime.block_on(claim)?.unzip();
+    let sockets = sockets::bind(&common, &tls, threads, inherited, directory.as_ref())?;
+    let journal = Journal::new(
+        directory.as_ref().map(RunDirectory::path),
+        metrics.families.upgrades.clone(),
+    );
     let shared = Arc::new(Shared {
         overload: ProcessOverload::new(&metrics.families),
         plan: ArcSwap::from_pointee(plan),
@@ -79,8 +107,9 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
         orders: site.orders.clone(),
     });
     let gate = gate(common.admin, &site)?;
-    let (threading, admin) = (common.threading, common.admin.address);
-    let listeners = bound(common.listeners, &sockets);
+    let threading = common.threading;
+    let listeners = sockets.bound(common.listeners);
+    let posts = Posts::new::<T>(&sockets, threads, &shared, journal);
     let reload = Reload::<T>::new(
         path.to_owned(),
         site.clone(),
@@ -96,57 +125,16 @@ pub fn run<T: TierProgram>(path: &Path, exit_with_parent: bool) -> anyhow::Resul
         threads,
         started_unix_ms: clock::unix_millis(),
         warm: AtomicBool::new(false),
+        journal: posts.estate.journal.clone(),
     });
-    let admin = AdminServer::start(admin, process.clone(), gate)?;
+    let Sockets { rows, admin, taken } = sockets;
+    let admin = AdminServer::open(admin, process.clone(), gate)?;
     control::start(shared.clone(), site)?;
     state::start(shared.clone())?;
-    worker::start(&shared, sockets, threading, threads)?;
-    process.announce(&admin);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(process.supervise(exit_with_parent))
-}
-
-/// Binds every listener.
-fn bind(common: &Common<'_>, site: &Site, threads: usize) -> anyhow::Result<Bound> {
-    let columns = match common.threading {
-        Threading::PerCore => threads,
-        Threading::WorkStealing => 1,
-    };
-    let (mut sockets, mut tls) = (Vec::new(), Vec::new());
-    for listener in common.listeners {
-        let secured = match &listener.tls {
-            None => None,
-            Some(settings) => {
-                let protocols = listener.effective_protocols();
-                let made = TlsListener::new(settings, &protocols, &site.base)
-                    .with_context(|| format!("listener \"{}\"", listener.name))?;
-                let made = Arc::new(made);
-                tls.push((listener.name.to_string(), made.clone()));
-                Some(made)
-            }
-        };
-        sockets.push(listen::bind(listener, secured.as_ref(), columns)?);
-    }
-    Ok((sockets, tls))
-}
-
-type Bound = (Vec<Vec<BoundListener>>, Vec<(String, Arc<TlsListener>)>);
-
-fn bound(
-    listeners: &[Listener],
-    sockets: &[Vec<BoundListener>],
-) -> Vec<(ListenerStatus, Arc<Counts>)> {
-    let pairs = listeners.iter().zip(sockets);
-    let status = |(config, row): (&Listener, &Vec<BoundListener>)| {
-        let first = row.first()?;
-        Some((
-            status::listener(config, first.address),
-            first.counts.clone(),
-        ))
-    };
-    pairs.filter_map(status).collect()
+    worker::start(&shared, rows, threading, threads)?;
+    let succession = succession.map(|succession| (succession, taken));
+    let life = process.live(&admin, directory, succession, posts, start);
+    runtime.block_on(life)
 }
 
 /// Who may write. A file of tokens that can't be used is a fault now, before anybody needs it.
@@ -169,7 +157,8 @@ fn threads(configured: usize) -> usize {
 // === impl Process ===
 
 impl<T: TierProgram> Process<T> {
-    fn announce(&self, admin: &AdminHandle) {
+    /// Tells where it serves. It does from here on.
+    pub(crate) fn announce(&self, admin: &AdminHandle) {
         let identity = &self.shared.plan.load().identity;
         let places: Vec<_> = self
             .listeners
@@ -188,32 +177,6 @@ impl<T: TierProgram> Process<T> {
         self.shared.lifecycle.advance(Stage::Serving);
     }
 
-    /// Watches the configuration and the signals; returns when the process may end.
-    async fn supervise(self: &Arc<Self>, exit_with_parent: bool) -> anyhow::Result<()> {
-        let watch = tokio::spawn(reload::watch(self.reload.clone()));
-        let mut term = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let is_asked = tokio::select! {
-            _ = term.recv() => true,
-            _ = interrupt.recv() => false,
-            () = orphaned(), if exit_with_parent => {
-                log::info!("the parent is gone");
-                false
-            }
-        };
-        watch.abort();
-        let mut shutdown = self.shared.plan.load().shutdown.clone();
-        if !is_asked {
-            shutdown.lame_duck = DurationText::secs(0);
-        }
-        tokio::select! {
-            _ = term.recv() => log::warn!("second signal: ending at once"),
-            _ = interrupt.recv() => log::warn!("second signal: ending at once"),
-            () = leave::leave(&self.shared, &shutdown) => {}
-        }
-        Ok(())
-    }
-
     /// Whether readiness says that this process leaves: not at once where that would end traffic sooner than it should.
     fn has_left(&self) -> bool {
         let delay = || self.shared.plan.load().shutdown.readiness_fail_delay.get();
@@ -228,6 +191,15 @@ impl<T: TierProgram> Process<T> {
         if lifecycle.stage() == Stage::Starting {
             pending.push("listeners".to_owned());
         }
+        pending.extend(self.unready());
+        let ready = pending.is_empty() && !self.has_left() && !self.shared.overload.refuses();
+        pending.extend(self.shared.overload.complaint());
+        Readiness { ready, pending }
+    }
+
+    /// What is not known yet, or can't be reached, of what it sends requests to.
+    pub(crate) fn unready(&self) -> Vec<String> {
+        let mut pending = Vec::new();
         let grace = u64::try_from(PROBE_GRACE.as_nanos()).unwrap_or(0);
         if !self.warm.load(Relaxed) && clock::now().as_nanos() < grace {
             for pool in &self.shared.plan.load().pools {
@@ -256,19 +228,8 @@ impl<T: TierProgram> Process<T> {
         if regions.is_some_and(|set| set.together.is_isolated() && set.view().fails_open) {
             pending.push("a way to the regions: none can be reached from here".to_owned());
         }
-        let overload = &self.shared.overload;
-        let ready = pending.is_empty() && !self.has_left() && !overload.refuses();
-        pending.extend(overload.complaint());
-        Readiness { ready, pending }
+        pending
     }
-}
-
-/// Returns when standard input ends: the parent holds its other end.
-async fn orphaned() {
-    use tokio::io::AsyncReadExt;
-    let mut stdin = tokio::io::stdin();
-    let mut byte = [0; 64];
-    while stdin.read(&mut byte).await.is_ok_and(|count| count > 0) {}
 }
 
 #[async_trait::async_trait]
@@ -291,7 +252,7 @@ impl<T: TierProgram> AdminSource for Process<T> {
 
     fn identity(&self) -> ReplicaIdentity {
         let identity = &self.shared.plan.load().identity;
-        peers::identify(identity, self.shared.lifecycle.is_leaving())
+        peers::identify(identity, self.shared.lifecycle.tells_leaving())
     }
 
     fn region_report(&self) -> Option<serde_json::Value> {
@@ -299,8 +260,21 @@ impl<T: TierProgram> AdminSource for Process<T> {
         serde_json::to_value(report).ok()
     }
 
+    fn handover(&self) -> Handover {
+        Handover {
+            inflight: self.shared.requests.in_flight(),
+            streams: self.shared.requests.streams(),
+            connections: self.shared.caps.open().into(),
+            ..self.journal.read()
+        }
+    }
+
     fn explain(&self, query: &ExplainQuery) -> Result<Explain, String> {
         explain::explain(&self.shared.plan.load(), query)
+    }
+
+    fn drains(&self) -> Vec<DrainStatus> {
+        steer::drains(&self.shared)
     }
 
     fn sheet(&self) -> Sheet {

@@ -71,13 +71,17 @@ impl Reporter {
             utilization: utilization(&plan, rps).map(Load::saturating),
             shed_rate: Fraction::saturating(shed),
             err_rate: Fraction::saturating(errors),
-            draining: shared.lifecycle.is_leaving(),
+            draining: shared.lifecycle.tells_leaving(),
         })
     }
 
     /// The report as a response's field, when one is due: ten a second keep a busy link fresh, and a link
     /// that is not busy is asked by the global tier itself.
     pub(crate) fn due(&self, shared: &Shared, now: Instant) -> Option<HeaderValue> {
+        // The one that serves in its place reports: two of one name would contradict each other.
+        if shared.lifecycle.is_replaced() {
+            return None;
+        }
         let last = self.carried.load(Relaxed);
         if now.since(Instant::from_nanos(last)) < CARRY_INTERVAL {
             return None;

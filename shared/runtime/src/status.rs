@@ -22,6 +22,9 @@ use std::time::Duration;
 /// The state of a pool's member, and why.
 pub(crate) fn state_of(member: &Member, now: Instant) -> (EndpointState, String) {
     let endpoint = &member.endpoint;
+    if endpoint.is_drained() {
+        return (EndpointState::Drained, "by order".to_owned());
+    }
     if member.weight.is_none() {
         return (EndpointState::Drained, "weight 0".to_owned());
     }
@@ -98,7 +101,7 @@ pub(crate) fn status<T: TierProgram>(process: &Process<T>) -> Status {
             Stage::Starting => Lifecycle::Starting,
             Stage::Serving => Lifecycle::Serving,
             Stage::Leaving => Lifecycle::LameDuck,
-            Stage::Closing => Lifecycle::Draining,
+            Stage::Closing | Stage::Ending => Lifecycle::Draining,
         },
         threads: u32::try_from(process.threads).unwrap_or(u32::MAX),
         connections: shared.caps.open().into(),

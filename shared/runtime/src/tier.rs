@@ -30,6 +30,8 @@ pub struct Common<'a> {
     pub limits: &'a model::Limits,
     /// How the process leaves.
     pub shutdown: &'a model::Shutdown,
+    /// Where an upgrade is handed over.
+    pub run_directory: Option<&'a std::path::Path>,
     /// Where orders are kept.
     pub state: &'a model::State,
     /// The access log.

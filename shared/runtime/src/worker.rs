@@ -232,7 +232,7 @@ impl Worker {
     }
 }
 
-/// Starts the threads. `listeners` holds, for each listener, one bound socket a thread (or one in all
+/// Starts the threads. `listeners` holds, for each listener, one bound socket a thread or more (or one in all
 /// when work is stolen). The threads end when the process stops accepting and its connections are done.
 ///
 /// # Errors
@@ -262,10 +262,12 @@ pub fn start(
         Threading::PerCore => {
             let mut columns: Vec<Vec<BoundListener>> = (0..threads).map(|_| Vec::new()).collect();
             for row in listeners {
-                columns
-                    .iter_mut()
-                    .zip(row)
-                    .for_each(|(column, socket)| column.push(socket));
+                for (index, socket) in row.into_iter().enumerate() {
+                    // After an upgrade to fewer threads there are more sockets.
+                    if let Some(column) = columns.get_mut(index % threads) {
+                        column.push(socket);
+                    }
+                }
             }
             let spawn = |(index, sockets): (usize, Vec<BoundListener>)| {
                 let runtime = tokio::runtime::Builder::new_current_thread()

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
 use super::pool::{Lease, Pool};
-use super::{Load, Ticket};
+use super::{Load, Resend, Ticket};
 use crate::http::{Body, empty, full};
 use crate::pattern;
 use crate::server::{BODY_BYTES, BODY_SEED, SERVED_BY, TEST_ID};
@@ -88,7 +88,12 @@ pub(super) async fn perform(
             }
         };
         let is_safe = ticket.method != Method::POST && broken.is_silent && was_reused;
-        if is_resent || !load.resend || !(broken.is_unsent || is_safe) {
+        let may_resend = match load.resend {
+            Resend::Never => false,
+            Resend::Unsent => broken.is_unsent,
+            Resend::Safe => broken.is_unsent || is_safe,
+        };
+        if is_resent || !may_resend {
             return (id, Err(broken.failure), is_resent);
         }
         is_resent = true;

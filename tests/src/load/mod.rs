@@ -10,7 +10,7 @@
 //! **What a client may do.** An HTTP/1.1 connection may close just as it is reused, and HTTP/2 may refuse a stream.
 //! When it is certain that the request was not processed, or it is idempotent and its reused connection died before a
 //! byte of the answer, every real client sends it again on a new connection. So do we, once, under the id with `+1`
-//! at its end, and count it; [`Load::no_resend`] turns that off.
+//! at its end, and count it; [`Load::no_resend`] turns that off, [`Load::resend_unsent`] the less certain half of it.
 //!
 //! **Limits.** One process shares its two cores with the servers: hundreds to a few thousand requests per second.
 //! [`Report::max_lag`] tells how late the generator itself was.
@@ -45,6 +45,16 @@ pub enum Mode {
     H2c(usize),
 }
 
+/// Which requests are sent again, see the module's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resend {
+    Never,
+    /// Those that certainly were not processed.
+    Unsent,
+    /// Those, and idempotent ones whose reused connection died silently.
+    Safe,
+}
+
 /// What to send, how often, and what counts as an answer.
 #[derive(Debug, Clone)]
 pub struct Load {
@@ -59,7 +69,7 @@ pub struct Load {
     deadline: Duration,
     late_after: Duration,
     max_outstanding: usize,
-    resend: bool,
+    resend: Resend,
     accept: fn(u16) -> bool,
 }
 
@@ -122,7 +132,7 @@ impl Load {
             deadline: Duration::from_secs(5),
             late_after: Duration::from_secs(1),
             max_outstanding: 10_000,
-            resend: true,
+            resend: Resend::Safe,
             accept: |status| (200..400).contains(&status),
         }
     }
@@ -190,7 +200,15 @@ impl Load {
     /// Never sends a request again, see the module's text.
     #[must_use]
     pub fn no_resend(mut self) -> Self {
-        self.resend = false;
+        self.resend = Resend::Never;
+        self
+    }
+
+    /// Sends a request again only when it certainly was not processed: over HTTP/2 that is what GOAWAY tells a client to do
+    /// (RFC 9113 §6.8), and no fault.
+    #[must_use]
+    pub fn resend_unsent(mut self) -> Self {
+        self.resend = Resend::Unsent;
         self
     }
 

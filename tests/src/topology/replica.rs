@@ -33,6 +33,8 @@ pub struct Replica {
     program: PathBuf,
     config: PathBuf,
     log: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
 }
 
@@ -66,8 +68,17 @@ impl Replica {
             program: PathBuf::new(),
             config: dir.join(format!("{name}.yaml")),
             log: dir.join(format!("{name}.log")),
+            arguments: Vec::new(),
+            environment: Vec::new(),
             process: None,
         }
+    }
+
+    /// With more arguments and variables.
+    pub(super) fn with(mut self, arguments: &[String], environment: &[(String, String)]) -> Self {
+        self.arguments = arguments.to_vec();
+        self.environment = environment.to_vec();
+        self
     }
 
     pub(super) fn launched(mut self, config: &str, programs: Option<&Path>) -> Result<Self> {
@@ -265,9 +276,14 @@ impl Replica {
     }
 
     fn launch(&mut self) -> Result<()> {
-        let launch = Launch::new(&self.name, &self.program)
+        let mut launch = Launch::new(&self.name, &self.program);
+        for (name, value) in &self.environment {
+            launch = launch.env(name, value);
+        }
+        let launch = launch
             .args(["run", "--config"])
-            .arg(&self.config);
+            .arg(&self.config)
+            .args(self.arguments.clone());
         self.process = Some(launch.start_logging_to(&self.log)?);
         Ok(())
     }

@@ -99,3 +99,31 @@ async fn a_second_signal_ends_it_at_once() -> Result<()> {
     ensure!(status.success(), "{status}");
     Ok(())
 }
+
+#[tokio::test]
+async fn metrics_show_what_is_left() -> Result<()> {
+    let mut platform = start("lame_duck: 2s, drain: 2s").await?;
+    let held = hold(&platform, Duration::from_secs(600)).await?;
+    let replica = platform.replica("r1-a")?;
+    let metrics = async |replica: &strata_tests::topology::Replica| {
+        let left = replica.metric("lb_drain_inflight", &[]).await?;
+        let done = replica.metric("lb_drain_progress_ratio", &[]).await?;
+        anyhow::Ok((left, done))
+    };
+    ensure!(metrics(replica).await? == (0.0, 0.0), "it does not leave");
+    replica.signal(Signal::SIGTERM)?;
+    for (stage, from, to) in [("lame_duck", 0.05, 0.5), ("draining", 0.5, 1.0)] {
+        let seen = eventually(SOON, stage, async || {
+            let status = replica.status().await?;
+            ensure!(status["lifecycle"] == stage, "{status}");
+            let (left, done) = metrics(replica).await?;
+            ensure!(done >= from, "{done}");
+            Ok((left, done))
+        })
+        .await?;
+        ensure!(seen.0 == 1.0 && seen.1 < to + 0.1, "{stage}: {seen:?}");
+    }
+    ensure!(replica.process()?.wait_exit(SOON).await?.success());
+    ensure!(held.await?.is_err(), "it can't have been answered");
+    Ok(())
+}

@@ -2,4 +2,8 @@
 
 mod drain;
 mod lame_duck;
+mod regions;
+mod rolling;
 mod service;
+mod streams;
+mod users;

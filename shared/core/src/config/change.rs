@@ -133,6 +133,13 @@ impl Reload for Regional {
             &old.threading,
         );
         admin(all, &mut self.admin, &old.admin);
+        fixed(
+            all,
+            "run_directory",
+            "the process is known by it until its end",
+            &mut self.run_directory,
+            &old.run_directory,
+        );
         fixed(all, "state", STATE, &mut self.state, &old.state);
         access_log(all, &mut self.access_log, &old.access_log);
         listeners(all, &mut self.listeners, &old.listeners);
@@ -156,6 +163,13 @@ impl Reload for Global {
             &old.threading,
         );
         admin(all, &mut self.admin, &old.admin);
+        fixed(
+            all,
+            "run_directory",
+            "the process is known by it until its end",
+            &mut self.run_directory,
+            &old.run_directory,
+        );
         fixed(all, "state", STATE, &mut self.state, &old.state);
         access_log(all, &mut self.access_log, &old.access_log);
         listeners(all, &mut self.listeners, &old.listeners);
@@ -167,7 +181,7 @@ const IDENTITY: &str = "counters, health and reports are kept under it, so it st
 const THREADS: &str = "threads are started with the program and stay until its end";
 const BOUND: &str = "the socket is bound and has connections; the old one stays";
 const STATE: &str = "orders are kept where they were found at the start";
-const RESTART: &str = "restart this process, one replica at a time";
+const RESTART: &str = "run `lbctl upgrade`, or restart this process, one replica at a time";
 
 fn fixed<T: Clone + PartialEq>(
     deferred: &mut Vec<Deferred>,

@@ -59,6 +59,8 @@ pub enum SessionPolicy {
 pub enum Rule {
     /// A healthy region in service must be left.
     LastRegion,
+    /// A healthy server of the pool must be left.
+    LastServer,
     /// Those who take the requests must have room for them.
     OverCapacity,
     /// What is known of the others must be fresh.
@@ -125,13 +127,19 @@ impl fmt::Display for Scope {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 3] = [Self::LastRegion, Self::OverCapacity, Self::StaleReports];
+    pub const ALL: [Self; 4] = [
+        Self::LastRegion,
+        Self::LastServer,
+        Self::OverCapacity,
+        Self::StaleReports,
+    ];
 
     /// The name by which it is broken.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LastRegion => "last_region",
+            Self::LastServer => "last_server",
             Self::OverCapacity => "over_capacity",
             Self::StaleReports => "stale_reports",
         }

@@ -9,6 +9,7 @@ pub mod forward;
 pub mod h2;
 pub mod head;
 pub mod tier;
+pub mod websocket;
 
 #[cfg(test)]
 mod testing {

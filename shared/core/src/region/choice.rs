@@ -46,7 +46,7 @@ pub enum Condition {
     Degraded(f64),
     /// Takes nothing while another region is usable.
     Unhealthy,
-    /// The operator wants no new requests there.
+    /// The operator wants no new requests there, or the region itself.
     Drained,
     /// The operator turned it off: it takes nothing, whatever else fails.
     Offline,
@@ -69,6 +69,8 @@ pub struct Factors {
     pub spare: f64,
     /// The share of its own requests that a cookie binds to it.
     pub bound: f64,
+    /// Those stay, although an operator dials it down or drains it.
+    pub honors: bool,
 }
 
 /// A region as the choice sees it.
@@ -182,6 +184,7 @@ impl Default for Factors {
             room: 1.0,
             spare: 1.0,
             bound: 0.0,
+            honors: false,
         }
     }
 }
@@ -207,8 +210,19 @@ impl Candidate {
         !self.condition.is_by_operator() && self.weight > 0 && self.factors.dial > 0.0
     }
 
+    /// Whether it takes new requests while all is in order.
+    #[must_use]
+    pub fn takes_requests(&self) -> bool {
+        self.is_usable()
+    }
+
     fn is_usable(&self) -> bool {
         self.condition.is_usable() && self.is_in_service()
+    }
+
+    /// Whether requests that a cookie binds to it may go there.
+    fn may_be_home(&self) -> bool {
+        self.is_usable() || self.factors.honors && self.condition != Condition::Offline
     }
 
     /// Share of its requests that it keeps, spill aside.

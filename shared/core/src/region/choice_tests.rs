@@ -382,6 +382,48 @@ fn a_dial_of_zero_drains() {
 }
 
 #[test]
+fn bound_users_stay_in_a_drained_region_that_honors_them() {
+    for (condition, honors, stays) in [
+        (Condition::Drained, true, true),
+        (Condition::Drained, false, false),
+        (Condition::Offline, true, false),
+    ] {
+        let mut drained = region(1, 1, condition);
+        drained.factors.dial = 0.0;
+        drained.factors.honors = honors;
+        let regions = [drained, second()];
+        let ranking = Ranking::new(RegionOrder::Priority, &regions, |_| true, None);
+        let mut rng = SmallRng::seed_from_u64(1);
+        let mut index = |sticky| {
+            let ask = Ask { sticky, ..ask(1) };
+            match ranking.choose(&regions, &ask, |_| false, &mut rng) {
+                Choice::Region(picked) => picked.index,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(index(Some(0)) == 0, stays, "{condition:?} {honors}");
+        assert_eq!(index(None), 1, "nobody new");
+    }
+}
+
+#[test]
+fn homes_are_the_best_rank_in_service_by_weight() {
+    let drained = with(Factors {
+        dial: 0.0,
+        ..Factors::default()
+    });
+    let regions = [
+        drained,
+        region(1, 3, Condition::Healthy),
+        region(1, 1, Condition::Unhealthy),
+        second(),
+    ];
+    let homes = |order| Ranking::new(order, &regions, |_| true, None).homes(&regions);
+    assert_eq!(homes(RegionOrder::Priority), [0.0, 0.75, 0.25, 0.0]);
+    assert_eq!(homes(RegionOrder::Weighted), [0.0, 0.6, 0.2, 0.2]);
+}
+
+#[test]
 fn a_cookie_binds_while_its_region_is_usable_and_a_header_whatever_it_is() {
     let regions = [
         region(1, 1, Condition::Healthy),

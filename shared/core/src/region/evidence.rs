@@ -18,6 +18,10 @@
 //! A region that goes out three times within five minutes is held down, 30 s first and twice as long each time after,
 //! until it has been in service for five minutes.
 //!
+//! A region whose replicas all say that they leave (a redeployment, a shutdown) is no failure: while they say so nothing is held
+//! against it and it gets nothing new, as if it were drained; as soon as one says otherwise it is back, without proof or ramp. If it
+//! is gone in earnest afterwards, it goes out for that, but doesn't flap.
+//!
 //! # Rejected
 //! - A score that adds the sources up: nobody can explain at night why 0.48 was too little.
 //! - Ejection by an error *rate*: it is the outlier statistics' business among the replicas; across regions, a rate that
@@ -71,6 +75,8 @@ pub enum Why {
     Served,
     /// The ramp is over.
     Ramped,
+    /// Its replicas said that they leave, and are gone.
+    Left,
 }
 
 /// A change, with its reason.
@@ -105,6 +111,9 @@ pub struct Evidence {
     flaps: Flaps,
     proof: Option<Proof>,
     stepped: Instant,
+    leaving: bool,
+    /// When its replicas last said that they leave; none once one of them has passed a probe since.
+    left: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -139,6 +148,7 @@ impl Why {
             Self::Proven => "proven",
             Self::Served => "ejection_over",
             Self::Ramped => "ramped",
+            Self::Left => "left",
         }
     }
 }
@@ -162,6 +172,8 @@ impl Evidence {
             flaps: Flaps::default(),
             proof: None,
             stepped: now,
+            leaving: false,
+            left: None,
         }
     }
 
@@ -179,8 +191,13 @@ impl Evidence {
     ) -> Option<Transition> {
         let before = (self.state(), self.kept);
         let was_degraded = self.degraded;
-        self.absorb(signals, now);
-        self.step(signals, was_degraded, now, rng);
+        self.leaving = signals.leaving;
+        if signals.leaving {
+            self.let_go(signals, now);
+        } else {
+            self.absorb(signals, now);
+            self.step(signals, was_degraded, now, rng);
+        }
         self.stepped = now;
         let changed = self.state() != before.0 || self.kept != before.1;
         if changed {
@@ -253,6 +270,12 @@ impl Evidence {
     #[must_use]
     pub const fn is_out(&self) -> bool {
         matches!(self.state, State::Ejected { .. } | State::Unhealthy)
+    }
+
+    /// Whether all of its replicas say that they leave: it gets nothing new while another region is usable.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     /// Whether this replica can't reach the region or gets nothing but errors from it, whatever it reported.

@@ -34,7 +34,7 @@ const CONNECTED: Duration = Duration::from_secs(5);
 /// What the evidence wants for one region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
-    /// An operator drained it or turned it off: it doesn't count.
+    /// An operator drained it or turned it off, or its replicas leave in order: it doesn't count.
     pub by_operator: bool,
     /// What the evidence says.
     pub want: Want,
@@ -67,7 +67,7 @@ pub enum Verdict {
 /// What this replica sees of one region, for the question whether it is cut off itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reach {
-    /// An operator drained it or turned it off: it doesn't count.
+    /// An operator drained it or turned it off, or its replicas leave in order: it doesn't count.
     pub by_operator: bool,
     /// Probes or traffic say that it can't be reached from here, since then.
     pub lost: Option<Instant>,

@@ -18,6 +18,7 @@
 
 mod endpoint;
 mod explain;
+mod handover;
 mod peer;
 mod pool;
 mod process;
@@ -26,6 +27,7 @@ mod state;
 
 pub use endpoint::{CheckStatus, EndpointState, EndpointStatus};
 pub use explain::{Explain, ExplainQuery, ExplainStep, HeaderField, Removed};
+pub use handover::{Handover, HandoverPhase, HandoverResult};
 pub use peer::{PeerState, PeerStatus, ReplicaIdentity};
 pub use pool::{AdmissionStatus, PoolStatus, RouteStatus};
 pub use process::{

@@ -62,7 +62,7 @@ pub enum RegionState {
     Ramping,
     /// Part of its servers is out; gets a share in proportion.
     Degraded,
-    /// Taken out by an operator, or of weight 0. Used when no other region is left.
+    /// Taken out by an operator, of weight 0, or all of its replicas leave. Used when no other region is left.
     Drained,
     /// Taken out for a time, convicted by its traffic.
     Ejected,

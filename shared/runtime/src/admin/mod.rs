@@ -30,11 +30,13 @@ mod token;
 mod write;
 
 pub use gate::{Gate, REQUEST_FIELD, Visitor};
+pub(crate) use server::Doors;
 pub use server::{AdminError, AdminHandle, AdminServer};
 pub use token::{TokenError, TokenFile};
 pub use write::{Write, Written};
 
-use lb_core::status::{Explain, ExplainQuery, Readiness, ReplicaIdentity, Sheet, Status};
+use lb_core::drain::DrainStatus;
+use lb_core::status::{Explain, ExplainQuery, Handover, Readiness, ReplicaIdentity, Sheet, Status};
 use std::time::Duration;
 
 /// Connections at one time.
@@ -63,11 +65,17 @@ pub trait AdminSource: Send + Sync + 'static {
     fn identity(&self) -> ReplicaIdentity;
     /// The region report; none at the global tier.
     fn region_report(&self) -> Option<serde_json::Value>;
+    /// How far an upgrade of this process is.
+    fn handover(&self) -> Handover {
+        Handover::default()
+    }
     /// What would happen to a request.
     ///
     /// # Errors
     /// A reason, when the request makes no sense (a path without a leading slash).
     fn explain(&self, query: &ExplainQuery) -> Result<Explain, String>;
+    /// The orders in force, or just over, as they are carried out here.
+    fn drains(&self) -> Vec<DrainStatus>;
     /// All orders of operators.
     fn sheet(&self) -> Sheet;
     /// Carries out a write that was let in. None: nothing can be written at its path. It may be dropped when its sender leaves.

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use lb_core::status::Readiness;
 use std::fmt::Write;
 
-const PATHS: &str = "paths: /livez /readyz /metrics /api/v1/{status,regions,pools,region-status,replica,explain,config,state}";
+const PATHS: &str = "paths: /livez /readyz /metrics /api/v1/{status,regions,pools,region-status,replica,explain,config,drains,state,handover}";
 
 /// Answers one request.
 pub(super) async fn answer<B>(
@@ -44,9 +44,11 @@ fn read<B>(
         "/api/v1/regions" => answer::json(&source.status().regions),
         "/api/v1/pools" => answer::json(&source.status().pools),
         "/api/v1/config" => answer::json(&source.status().config),
+        "/api/v1/handover" => answer::json(&source.handover()),
         "/api/v1/region-status" => region_status(source),
         "/api/v1/replica" => replica(source),
         "/api/v1/explain" => explain(source, query),
+        "/api/v1/drains" => answer::json(&source.drains()),
         "/api/v1/state" => match gate.read(visitor, request.headers()) {
             Ok(()) => state(source, request.headers()),
             Err(turned) => answer::error(turned.status, &turned.error, turned.hint),

@@ -4,6 +4,7 @@ use super::{
     AdminSource, CONNECTION_LIFETIME, Gate, HEAD_TIMEOUT, MAX_CONNECTIONS, MAX_HEAD, Visitor,
     answer::Body, routes,
 };
+use crate::handover::{Gate as Door, Slot, SocketFile, Watch};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -12,12 +13,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Pause after the system refused to accept, which happens when file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -35,11 +37,23 @@ pub(crate) struct Desk {
     gate: Arc<Gate>,
 }
 
+/// Where the API is to be had.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    /// For all.
+    pub(crate) listener: std::net::TcpListener,
+    /// The listener's place in the process.
+    pub(crate) slot: Arc<Slot>,
+    /// For the user of this process, also when another process has the listener.
+    pub(crate) local: Option<(StdUnixListener, SocketFile)>,
+}
+
 /// The running listener. It stops when this is dropped, so keep it until the process exits.
 #[must_use = "the admin listener stops when its handle is dropped"]
 #[derive(Debug)]
 pub struct AdminHandle {
     local_addr: SocketAddr,
+    _file: Option<SocketFile>,
     /// Closed by the drop, which is the signal to stop.
     _stop: oneshot::Sender<Infallible>,
 }
@@ -74,14 +88,40 @@ impl AdminServer {
         source: Arc<dyn AdminSource>,
         gate: Gate,
     ) -> Result<AdminHandle, AdminError> {
-        let bind_error = |source: io::Error| AdminError::Bind {
+        let listener = Self::bind(address)?;
+        let bound = listener.local_addr().unwrap_or(address);
+        let slot = Slot::new("admin", bound, Door::Open);
+        Self::open(
+            Doors {
+                listener,
+                slot,
+                local: None,
+            },
+            source,
+            gate,
+        )
+    }
+
+    /// Binds `address`.
+    pub(crate) fn bind(address: SocketAddr) -> Result<std::net::TcpListener, AdminError> {
+        let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        });
+        bound.map_err(|source| AdminError::Bind {
             address,
             remedy: remedy(&source, address),
             source,
-        };
-        let listener = std::net::TcpListener::bind(address).map_err(bind_error)?;
-        listener.set_nonblocking(true).map_err(bind_error)?;
-        let local_addr = listener.local_addr().map_err(bind_error)?;
+        })
+    }
+
+    /// Serves `source` at `doors` on a thread of its own.
+    pub(crate) fn open(
+        doors: Doors,
+        source: Arc<dyn AdminSource>,
+        gate: Gate,
+    ) -> Result<AdminHandle, AdminError> {
+        let local_addr = doors.slot.address;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -91,12 +131,21 @@ impl AdminServer {
             source,
             gate: Arc::new(gate),
         };
+        let (local, file) = doors.local.unzip();
+        let (listener, slot) = (doors.listener, doors.slot);
+        let run = async move {
+            tokio::select! {
+                () = accept(listener, slot, local, desk) => {}
+                _ = stopped => {}
+            }
+        };
         std::thread::Builder::new()
             .name("lb-admin".to_owned())
-            .spawn(move || runtime.block_on(run(listener, desk, stopped)))
+            .spawn(move || runtime.block_on(run))
             .map_err(AdminError::Thread)?;
         Ok(AdminHandle {
             local_addr,
+            _file: file,
             _stop: stop,
         })
     }
@@ -130,49 +179,116 @@ fn remedy(error: &io::Error, address: SocketAddr) -> String {
     }
 }
 
-async fn run(listener: std::net::TcpListener, desk: Desk, stopped: oneshot::Receiver<Infallible>) {
-    match TcpListener::from_std(listener) {
-        Ok(listener) => tokio::select! {
-            () = accept(listener, desk) => {}
-            _ = stopped => {}
-        },
-        Err(error) => log::error!("admin: the listener can't be watched: {error}"),
-    }
+/// Accepts at both doors.
+async fn accept(
+    listener: std::net::TcpListener,
+    slot: Arc<Slot>,
+    local: Option<StdUnixListener>,
+    desk: Desk,
+) {
+    let doors = TcpListener::from_std(listener)
+        .and_then(|tcp| Ok((tcp, local.map(UnixListener::from_std).transpose()?)));
+    let (tcp, local) = match doors {
+        Ok(doors) => doors,
+        Err(error) => return log::error!("admin: the listener can't be watched: {error}"),
+    };
+    let tcp = Arc::new(tcp);
+    slot.hold(&tcp);
+    let inside = async {
+        match local {
+            Some(local) => accept_local(local, &desk).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::join!(accept_all(&tcp, &slot, &desk), inside);
 }
 
-async fn accept(listener: TcpListener, desk: Desk) {
+/// Whoever reaches the address, while this process has it.
+async fn accept_all(listener: &TcpListener, slot: &Slot, desk: &Desk) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
+    let mut door = slot.watch();
+    while door.opened().await {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return; // Never closed.
         };
-        match listener.accept().await {
-            Ok((stream, from)) => {
-                let desk = desk.clone();
-                let visitor = Visitor {
-                    name: from.to_string(),
-                    trusted: false,
-                };
-                tokio::spawn(async move {
-                    serve(stream, desk, visitor).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                log::warn!("admin: can't accept a connection: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+        tokio::select! {
+            biased;
+            () = door.left() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => {
+                    let visitor = Visitor {
+                        name: from.to_string(),
+                        trusted: false,
+                    };
+                    spawn(stream, desk, visitor, place, Some(slot.watch()));
+                }
+                Err(error) => pause(&error).await,
+            },
         }
     }
 }
 
+/// The user of this process and root: the socket is in a directory of theirs.
+async fn accept_local(listener: UnixListener, desk: &Desk) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let visitor = Visitor {
+                    name: "the local socket".to_owned(),
+                    trusted: true,
+                };
+                spawn(stream, desk, visitor, place, None);
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+async fn pause(error: &io::Error) {
+    log::warn!("admin: can't accept a connection: {error}");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+fn spawn(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    desk: &Desk,
+    visitor: Visitor,
+    place: OwnedSemaphorePermit,
+    door: Option<Watch>,
+) {
+    let desk = desk.clone();
+    tokio::spawn(async move {
+        serve(stream, desk, visitor, door).await;
+        drop(place);
+    });
+}
+
+/// Returns when another process answers at this address: whoever asks next is to ask that one.
+async fn shut(door: Option<Watch>) {
+    match door {
+        Some(mut door) => door.left().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Serves one connection to its end.
-pub(crate) async fn serve(
+async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     desk: Desk,
     visitor: Visitor,
+    door: Option<Watch>,
 ) {
     let visitor = Arc::new(visitor);
+    let over = async {
+        tokio::select! {
+            () = tokio::time::sleep(CONNECTION_LIFETIME) => {}
+            () = shut(door) => {}
+        }
+    };
     let service = service_fn(move |request: Request<Incoming>| {
         let (desk, visitor) = (desk.clone(), visitor.clone());
         async move {
@@ -190,7 +306,7 @@ pub(crate) async fn serve(
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = tokio::time::sleep(CONNECTION_LIFETIME) => {
+        () = over => {
             connection.as_mut().graceful_shutdown();
             // A peer that doesn't read its answer loses it here.
             match tokio::time::timeout(HEAD_TIMEOUT, connection).await {

@@ -70,6 +70,10 @@ impl AdminSource for Fake {
         })
     }
 
+    fn drains(&self) -> Vec<DrainStatus> {
+        Vec::new()
+    }
+
     fn sheet(&self) -> Sheet {
         Sheet {
             from: self.identity(),

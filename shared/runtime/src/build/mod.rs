@@ -18,7 +18,9 @@ use crate::state::Orders;
 use crate::tier::{Common, TierProgram};
 use crate::upstream::{
     Changes, EndpointTable, Pool, RegionCounters, RegionMemory, RegionSet, RegionsMemory,
+    ServerOrders,
 };
+use arc_swap::ArcSwap;
 use lb_core::balance::PoolLoad;
 use lb_core::config::model;
 use lb_core::http::forward::Trust;
@@ -50,6 +52,7 @@ pub struct Site {
     lookups: Mutex<HashMap<String, Arc<WatchStats>>>,
     regions: Mutex<HashMap<String, Arc<RegionMemory>>>,
     together: Arc<RegionsMemory>,
+    server_orders: ArcSwap<ServerOrders>,
     loads: Mutex<HashMap<String, Arc<PoolLoad>>>,
     budgets: Mutex<HashMap<(String, String), Arc<Budget>>>,
     kept: kept::Kept,
@@ -91,6 +94,7 @@ impl Site {
             lookups: Mutex::default(),
             regions: Mutex::default(),
             together: Arc::default(),
+            server_orders: ArcSwap::default(),
             loads: Mutex::default(),
             budgets: Mutex::default(),
             kept: kept::Kept::default(),
@@ -174,6 +178,24 @@ impl Site {
     #[must_use]
     pub fn together(&self) -> Arc<RegionsMemory> {
         self.together.clone()
+    }
+
+    /// Takes over what operators ordered, for regions and servers; true when it changes something for servers.
+    pub fn obey(&self, unix_ms: u64) -> bool {
+        let book = Arc::clone(&self.orders.book());
+        let orders = ServerOrders::new(&book, unix_ms);
+        self.together.orders.obey(book);
+        let is_news = orders != **self.server_orders.load();
+        if is_news {
+            self.server_orders.store(Arc::new(orders));
+        }
+        is_news
+    }
+
+    /// What operators ordered for servers.
+    #[must_use]
+    pub fn server_orders(&self) -> Arc<ServerOrders> {
+        self.server_orders.load_full()
     }
 
     /// What counts their changes.

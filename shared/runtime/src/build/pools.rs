@@ -134,12 +134,16 @@ impl Site {
     pub fn members(&self, spec: &PoolSpec, target: &Target) -> Vec<Member> {
         let mut members = Vec::with_capacity(spec.members.len());
         let is_settled = self.is_settled(&spec.name);
+        let orders = self.server_orders();
         for server in &spec.members {
             for address in self.addresses(&server.address) {
                 let endpoint = self.endpoint(spec, server, address, target, is_settled);
+                endpoint.set_drained(orders.drains(&spec.name, &server.name), clock::now());
+                let given = Weight::new(server.weight);
                 members.push(Member {
                     endpoint,
-                    weight: Weight::new(server.weight),
+                    given,
+                    weight: given,
                     zone: server.zone.clone(),
                     slow_start: spec.slow_start.clone(),
                 });

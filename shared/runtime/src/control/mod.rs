@@ -66,7 +66,15 @@ async fn run(shared: Arc<Shared>, site: Arc<Site>) {
                 refresh(&shared.plan.load());
                 continue;
             }
+            () = site.orders.changed() => {
+                let plan = shared.plan.load();
+                obey(&plan, &site);
+                refresh(&plan);
+                continue;
+            }
             _ = export.tick() => {
+                // Orders end by themselves, too.
+                obey(&shared.plan.load(), &site);
                 let plan = shared.plan.load();
                 let now = clock::now();
                 plan.pools.iter().for_each(|pool| pool.judge(now));
@@ -88,6 +96,14 @@ async fn run(shared: Arc<Shared>, site: Arc<Site>) {
             peers::reconcile(&mut peers, &plan, &site);
         }
         refresh(&plan);
+    }
+}
+
+/// Carries out what operators ordered.
+fn obey(plan: &Plan, site: &Site) {
+    if site.obey(clock::unix_millis()) {
+        let (orders, now) = (site.server_orders(), clock::now());
+        plan.pools.iter().for_each(|pool| pool.obey(&orders, now));
     }
 }
 

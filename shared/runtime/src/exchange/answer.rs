@@ -12,6 +12,7 @@ use crate::plan::{Plan, Tier};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method};
+use lb_core::http::tier::DRAINING;
 use lb_core::limit::gcra::Limited;
 use lb_core::limit::shed;
 use lb_core::reason::Reason;
@@ -28,6 +29,8 @@ pub(super) struct Answer {
     retry_after: Option<u64>,
     /// Tells a tier above not to ask here again.
     tells_overload: bool,
+    /// Tells a tier above that this process leaves.
+    tells_leaving: bool,
     /// `RateLimit-Policy` and `RateLimit`.
     rate: Option<[HeaderValue; 2]>,
     body: String,
@@ -55,6 +58,7 @@ impl Answer {
             location: None,
             retry_after: retry_after(reason),
             tells_overload: reason == Reason::Overloaded && request.is_some_and(|r| r.trusted),
+            tells_leaving: request.is_some_and(|r| r.tells_leaving),
             rate: None,
             body,
         }
@@ -74,6 +78,14 @@ impl Answer {
             retry_after: Some(limited.retry_after_secs()),
             rate: limiter.fields(limited),
             ..Self::refusal(&request.plan, Reason::RateLimited, Some(request))
+        }
+    }
+
+    /// The same, telling a trusted peer that this process leaves.
+    pub(super) fn leaving(self, tells_leaving: bool) -> Self {
+        Self {
+            tells_leaving,
+            ..self
         }
     }
 
@@ -112,6 +124,7 @@ impl Answer {
             location,
             retry_after: None,
             tells_overload: false,
+            tells_leaving: false,
             rate: None,
             body: String::new(),
         }
@@ -155,10 +168,13 @@ impl Answer {
     }
 
     fn render(self, id: &HeaderValue, grpc: bool) -> Result<(ResponseHeader, String)> {
-        let tells_overload = self.tells_overload;
+        let (tells_overload, tells_leaving) = (self.tells_overload, self.tells_leaving);
         let (mut head, body) = self.render_plain(id, grpc)?;
         if tells_overload {
             head.insert_header(OVERLOADED, "1")?;
+        }
+        if tells_leaving {
+            head.insert_header(DRAINING, "1")?;
         }
         Ok((head, body))
     }

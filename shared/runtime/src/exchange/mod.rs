@@ -74,6 +74,7 @@ pub(crate) async fn serve(
         return turn_away(worker, session, &plan, &admitted, started, Reason::NoRoute).await;
     };
     let mut request = Request::new(plan, rule, admitted, session.req_header(), started);
+    request.tells_leaving = request.trusted && worker.shared.lifecycle.tells_leaving();
     let ended = run(worker, session, connection, &mut request).await;
     // However long the client takes to read an answer of ours, the pool has no part in it.
     request.entry = None;
@@ -125,7 +126,11 @@ async fn turn_away(
     } else {
         Answer::refusal(plan, reason, None)
     };
-    let status = answer.send(session, &admitted.id).await;
+    let tells_leaving = admitted.trusted && worker.shared.lifecycle.tells_leaving();
+    let status = answer
+        .leaving(tells_leaving)
+        .send(session, &admitted.id)
+        .await;
     account::unrouted(worker, plan, session, admitted, started, status, reason);
     status.is_some() && is_delivered(session, plan.limits.write_timeout.get()).await
 }
@@ -138,7 +143,8 @@ async fn run(
     request: &mut Request,
 ) -> Ended {
     if let Action::Redirect(redirect) = &request.rule.action {
-        let answer = Answer::redirect(&request.plan, redirect, session, connection.tls);
+        let answer = Answer::redirect(&request.plan, redirect, session, connection.tls)
+            .leaving(request.tells_leaving);
         return Ended::answered(answer.send(session, &request.id).await, None);
     }
     if too_long(session, request) {

@@ -10,20 +10,25 @@
 //! for an upstream, which has to serve as first-byte limit, as idle limit of a download and as idle
 //! limit of a websocket; here each phase sets its own.
 
+mod io;
+mod parting;
+
 use super::request::Request;
 use super::response_head;
 use crate::wire::Handle;
-use crate::worker::{Shared, Streaming};
+use crate::worker::Shared;
 use bytes::Bytes;
 use h2::SendStream;
-use http::HeaderMap;
+pub(super) use io::next_task;
+use io::{Stuck, drained, ready_task, send_some};
 use lb_core::reason::Reason;
 use lb_core::retry::Failure;
+use parting::Stream;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::client::HttpSession as Upstream;
-use pingora_error::{BError, Error, ErrorType};
-use std::io;
+use pingora_error::{BError, ErrorType};
+use std::io::{ErrorKind, Result as IoResult};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,8 +74,8 @@ pub(super) struct Pump<'a> {
     head: Option<u16>,
     tunnel: bool,
     shared: &'a Arc<Shared>,
-    /// Counts it among those that have their own limit when the process leaves.
-    streaming: Option<Streaming>,
+    /// A response that goes on for as long as both sides like, and is told when the process leaves.
+    stream: Option<Stream>,
 }
 
 /// What happened next.
@@ -80,11 +85,10 @@ enum Event {
     /// The endpoint took what waited, or broke off.
     Uploaded(Result<(), Stuck>),
     /// The client took what waited, or broke off.
-    Delivered(io::Result<()>),
+    Delivered(IoResult<()>),
+    /// It is the stream's turn to end.
+    Parting,
 }
-
-/// The endpoint takes no more of the request.
-struct Stuck;
 
 // === impl Pump ===
 
@@ -112,7 +116,7 @@ impl<'a> Pump<'a> {
             head: None,
             tunnel: false,
             shared,
-            streaming: None,
+            stream: None,
         }
     }
 
@@ -133,6 +137,7 @@ impl<'a> Pump<'a> {
                 Event::Uploaded(result) => self.on_uploaded(result),
                 Event::Delivered(Ok(())) => None,
                 Event::Delivered(Err(_)) => Some(TryEnd::ClientLeft { status: self.head }),
+                Event::Parting => Some(self.part().await),
             };
             if let Some(end) = end {
                 return end;
@@ -163,8 +168,11 @@ impl<'a> Pump<'a> {
         let server = self.server.as_ref().filter(|server| server.has_backlog());
         let (client_waits, server_waits) = (client.is_some(), server.is_some());
         let window_waits = !self.pending.is_empty();
+        let parts = self.stream.as_ref().is_some_and(Stream::will_part);
         tokio::select! {
             biased;
+            // First: the others may be ready all the time.
+            () = Stream::parting(&mut self.stream), if parts => Event::Parting,
             taken = drained(client, client_patience), if client_waits => Event::Delivered(taken),
             taken = drained(server, patience), if server_waits => {
                 Event::Uploaded(taken.map_err(|_broken| Stuck))
@@ -275,6 +283,9 @@ impl<'a> Pump<'a> {
         {
             h1.maybe_upgrade_body_writer();
         }
+        if let Some(stream) = &mut self.stream {
+            stream.on_client_bytes(&piece);
+        }
         let sent = self.upstream.write_request_body(piece, false).await;
         self.upload_broken |= sent.is_err();
     }
@@ -317,13 +328,19 @@ impl<'a> Pump<'a> {
                         return Some(end);
                     }
                     if response_head::is_stream(head) {
-                        self.streaming = Some(Streaming::begin(self.shared));
+                        let is_h2 = self.session.is_http2();
+                        self.stream = Some(Stream::begin(self.shared, head, is_h2));
                     }
                     self.begin_response(status);
                 } else if self.session.req_header().version == http::Version::HTTP_10 {
                     return None;
                 }
                 response_head::prepare(self.session, self.request, head);
+            }
+            if let (HttpTask::UpgradedBody(Some(piece), _), Some(stream)) =
+                (&task, &mut self.stream)
+            {
+                stream.on_server_bytes(piece);
             }
             let last = task.is_end();
             tasks.push(task);
@@ -432,8 +449,8 @@ impl<'a> Pump<'a> {
         log::debug!("reading a request: {error}");
         let malformed = error
             .root_cause()
-            .downcast_ref::<io::Error>()
-            .is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData);
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|cause| cause.kind() == ErrorKind::InvalidData);
         match (error.etype(), self.head) {
             (_, None) if malformed => TryEnd::Refused(Reason::BadRequest),
             (_, Some(status)) if self.tunnel => TryEnd::Complete {
@@ -477,68 +494,5 @@ pub(super) fn failure_of(error: &BError) -> Failure {
         }
         ErrorType::ReadTimedout => Failure::FirstByteTimeout,
         _ => Failure::Reset,
-    }
-}
-
-/// The next piece of the response. Cancel-safe.
-pub(super) async fn next_task(upstream: &mut Upstream) -> Result<HttpTask, BError> {
-    match upstream {
-        Upstream::H1(h1) => h1.read_response_task().await,
-        Upstream::H2(h2) => {
-            if h2.response_header().is_none() {
-                h2.read_response_header().await?;
-                let end = h2.check_response_end_or_error()?;
-                let Some(head) = h2.response_header().cloned() else {
-                    return Err(Error::explain(
-                        ErrorType::InvalidH2,
-                        "a response without a head",
-                    ));
-                };
-                return Ok(HttpTask::Header(Box::new(head), end));
-            }
-            match h2.read_response_body().await? {
-                Some(piece) => {
-                    let end = h2.check_response_end_or_error()?;
-                    Ok(HttpTask::Body(Some(piece), end))
-                }
-                None => {
-                    let trailers: Option<HeaderMap> = h2.read_trailers().await?;
-                    Ok(HttpTask::Trailer(trailers.map(Box::new)))
-                }
-            }
-        }
-        Upstream::Custom(()) => Ok(HttpTask::Done),
-    }
-}
-
-/// The next piece of the response when it is there already.
-fn ready_task(upstream: &mut Upstream) -> Option<Result<HttpTask, BError>> {
-    use futures_util::FutureExt;
-    tokio::task::unconstrained(next_task(upstream)).now_or_never()
-}
-
-/// Waits until one side has taken what waits for it. Cancel-safe.
-async fn drained(side: Option<&Handle>, limit: Duration) -> io::Result<()> {
-    match side {
-        Some(side) => side.drained(limit).await,
-        None => Ok(()),
-    }
-}
-
-/// Sends as much of `pending` as the stream's window takes. Cancel-safe: what was not sent stays.
-async fn send_some(
-    upload: &mut Option<SendStream<Bytes>>,
-    pending: &mut Bytes,
-    limit: Duration,
-) -> Result<(), Stuck> {
-    let Some(stream) = upload else { return Ok(()) };
-    stream.reserve_capacity(pending.len());
-    let window = std::future::poll_fn(|cx| stream.poll_capacity(cx));
-    match pingora_timeout::timeout(limit, window).await {
-        Ok(Some(Ok(window))) => {
-            let piece = pending.split_to(window.min(pending.len()));
-            stream.send_data(piece, false).map_err(|_closed| Stuck)
-        }
-        Ok(Some(Err(_)) | None) | Err(_) => Err(Stuck),
     }
 }

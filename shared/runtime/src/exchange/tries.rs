@@ -28,7 +28,6 @@ pub(super) async fn run(
     mirror::prepare(session, connection, request);
     if request.trusted {
         request.report = worker.shared.reporter.due(&worker.shared, request.started);
-        request.tells_leaving = worker.shared.lifecycle.is_leaving();
     }
     if let Err(end) = admission::enter(session, request).await {
         return end;

@@ -136,7 +136,10 @@ fn why(view: &RegionView, index: usize, reason: Removal) -> String {
     match reason {
         Removal::NotAllowed => "the route does not allow it".to_owned(),
         Removal::Offline => "offline".to_owned(),
-        Removal::Drained => "drained: weight 0".to_owned(),
+        Removal::Drained => match view.notes.get(index) {
+            Some(note) if note.leaving => format!("leaving: {}", region_text::LEAVING),
+            _ => "drained: weight 0".to_owned(),
+        },
         Removal::Unhealthy => {
             let note = view.notes.get(index);
             let text = note.map(|note| region_text::describe(note, clock::now()));

@@ -2,8 +2,10 @@
 
 use super::caps::{Counts, Place};
 use super::{Connection, TlsListener, h1, h2};
+use crate::handover::{Gate, Slot};
 use crate::wire::Wire;
 use crate::worker::Worker;
+use futures_util::FutureExt;
 use lb_core::config::model::{Listener, Protocol};
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +36,10 @@ pub struct BoundListener {
     pub address: SocketAddr,
     /// Its connections, over all threads.
     pub counts: Arc<Counts>,
+    /// Its place in the process.
+    pub(crate) slot: Arc<Slot>,
+    /// Its queue begins when an upgrade is settled, because it would end with this process.
+    pub(crate) late: bool,
     socket: std::net::TcpListener,
     h1: bool,
     h2c: bool,
@@ -50,26 +56,42 @@ struct Entry {
 }
 
 /// Binds a listener once for each of `threads`, by `SO_REUSEPORT`, so that the kernel spreads
-/// connections over them and no thread wakes for another's.
+/// connections over them and no thread wakes for another's. With `upgrade`, another process serves: the sockets that it handed over
+/// come first, and nothing is accepted before its word.
 ///
 /// # Errors
 /// [`ListenError`] with a remedy. Nothing stays bound.
-pub fn bind(
+pub(crate) fn bind(
     listener: &Listener,
     tls: Option<&Arc<TlsListener>>,
     threads: usize,
+    inherited: Vec<std::net::TcpListener>,
+    upgrade: bool,
 ) -> Result<Vec<BoundListener>, ListenError> {
     let protocols = listener.effective_protocols();
     let mut address = listener.address;
     let counts = Arc::new(Counts::default());
-    let mut bound = Vec::with_capacity(threads);
-    for _ in 0..threads {
-        let socket = open(address, threads > 1).map_err(|source| ListenError {
-            name: listener.name.to_string(),
-            address,
-            hint: hint(&source),
-            source,
-        })?;
+    let late = !inherited.is_empty();
+    if late && inherited.len() < threads {
+        share(&inherited);
+    }
+    let gate = if upgrade { Gate::Shut } else { Gate::Open };
+    let fault = |address, source: io::Error| ListenError {
+        name: listener.name.to_string(),
+        address,
+        hint: hint(&source),
+        source,
+    };
+    let mut bound = Vec::with_capacity(threads.max(inherited.len()));
+    let mut inherited = inherited.into_iter();
+    while bound.len() < threads || inherited.len() > 0 {
+        let (socket, late) = match inherited.next() {
+            Some(socket) => (socket, false),
+            None => {
+                let opened = open(address, threads > 1 || late, !upgrade);
+                (opened.map_err(|source| fault(address, source))?, late)
+            }
+        };
         if let Ok(local) = socket.local_addr() {
             address = local;
         }
@@ -77,6 +99,8 @@ pub fn bind(
             name: listener.name.to_string(),
             address,
             counts: counts.clone(),
+            slot: Slot::new(listener.name.as_str(), address, gate),
+            late,
             socket,
             h1: protocols.contains(&Protocol::Http1),
             h2c: protocols.contains(&Protocol::H2c),
@@ -86,15 +110,30 @@ pub fn bind(
     Ok(bound)
 }
 
+/// Lets further sockets be bound beside these, which may have been alone until now.
+fn share(sockets: &[std::net::TcpListener]) {
+    for socket in sockets {
+        if let Err(error) = socket2::SockRef::from(socket).set_reuse_port(true) {
+            log::warn!("a socket can't be shared: {error}");
+        }
+    }
+}
+
 /// Accepts until the process stops accepting.
 pub(crate) async fn run(worker: Arc<Worker>, listener: BoundListener) {
-    let socket = match TcpListener::from_std(listener.socket) {
-        Ok(socket) => socket,
+    let mut gate = listener.slot.watch();
+    if !gate.opened().await {
+        return;
+    }
+    let listening = socket2::SockRef::from(&listener.socket).listen(BACKLOG);
+    let socket = match listening.and_then(|()| TcpListener::from_std(listener.socket)) {
+        Ok(socket) => Arc::new(socket),
         Err(error) => {
             log::error!("listener {} {}: {error}", listener.name, listener.address);
             return;
         }
     };
+    listener.slot.hold(&socket);
     let entry = Entry {
         h1: listener.h1,
         h2c: listener.h2c,
@@ -104,10 +143,12 @@ pub(crate) async fn run(worker: Arc<Worker>, listener: BoundListener) {
         counts: listener.counts,
     };
     let mut closing = worker.shared.lifecycle.closing();
-    loop {
+    while gate.opened().await {
         let accepted = tokio::select! {
+            biased;
+            () = gate.left() => continue,
+            () = closing.reached() => return sweep(&worker, &entry, &socket),
             accepted = socket.accept() => accepted,
-            () = closing.reached() => return,
         };
         match accepted {
             Ok((stream, peer)) => admit(&worker, &entry, stream, peer),
@@ -119,6 +160,14 @@ pub(crate) async fn run(worker: Arc<Worker>, listener: BoundListener) {
                 }
             }
         }
+    }
+}
+
+/// Takes what waits in the queue of a socket that is about to be closed, which would reset it.
+fn sweep(worker: &Arc<Worker>, entry: &Entry, socket: &TcpListener) {
+    let next = || tokio::task::unconstrained(socket.accept()).now_or_never();
+    while let Some(Ok((stream, peer))) = next() {
+        admit(worker, entry, stream, peer);
     }
 }
 
@@ -179,7 +228,7 @@ async fn serve(
     }
 }
 
-fn open(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
+fn open(address: SocketAddr, share: bool, listen: bool) -> io::Result<std::net::TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(
         Domain::for_address(address),
@@ -192,7 +241,9 @@ fn open(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    if listen {
+        socket.listen(BACKLOG)?;
+    }
     Ok(socket.into())
 }
 

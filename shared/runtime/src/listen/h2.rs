@@ -50,6 +50,8 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection) {
     let lifecycle = &worker.shared.lifecycle;
     let turn = clock::with_rng(|rng| lifecycle.draw(clock::now(), rng));
     let mut due = std::pin::pin!(lifecycle.due(turn, clock::now));
+    let mut ending = lifecycle.ending();
+    let mut ending = std::pin::pin!(ending.reached());
     let (mut left, mut rejected) = (false, 0);
     let mut overload = worker.shared.overload.watch();
     loop {
@@ -64,6 +66,13 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection) {
                 h2.graceful_shutdown();
                 left = true;
                 continue;
+            }
+            // Streams that end in the middle, and a client that may not take them for whole.
+            () = &mut ending, if left => {
+                if running.load(Relaxed) > 0 {
+                    h2.abrupt_shutdown(::h2::Reason::CANCEL);
+                }
+                return finish(h2).await;
             }
             // The patience is another one now.
             Ok(()) = overload.changed() => continue,
@@ -93,6 +102,11 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection) {
 
 async fn say_goodbye(mut h2: Inner) {
     h2.graceful_shutdown();
+    finish(h2).await;
+}
+
+/// Writes what is left to write.
+async fn finish(mut h2: Inner) {
     let rest =
         async { while let Ok(Some(_)) = H2Session::from_h2_conn(&mut h2, digest()).await {} };
     let _ = tokio::time::timeout(HANDSHAKE, rest).await;

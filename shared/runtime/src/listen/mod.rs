@@ -11,8 +11,8 @@ mod h1;
 mod h2;
 mod tls;
 
-pub(crate) use accept::run;
-pub use accept::{BoundListener, ListenError, bind};
+pub use accept::{BoundListener, ListenError};
+pub(crate) use accept::{bind, run};
 pub use caps::{Caps, Counts};
 pub use tls::{TlsError, TlsListener};
 

@@ -59,6 +59,10 @@ families! {
     state_durable: IntGauge("state_durable", "1 while orders survive a restart of this replica.");
     state_faults: IntGauge("state_faults", "Faults of the file, the peers or the store of orders; the status names them.");
     drain_aborted: IntCounter("drain_aborted_requests_total", "Requests that were cut off when this process ended.");
+    drain_inflight: IntGauge("drain_inflight", "Requests in flight while this process leaves; 0 before.");
+    drain_progress: Gauge("drain_progress_ratio", "Share of the time that this process has to leave which is over; 0 before.");
+    drain_parted: IntCounterVec("drain_parted_streams_total", "Streams that were told to end when this process left, by kind.", &["kind"]);
+    upgrades: IntCounterVec("upgrades_total", "Upgrades in place that this process took part in, by how they ended.", &["result"]);
     overload_level: IntGauge("overload_level", "What this process does less: 0 nothing, 1 keep-alive is off, 2 new work is refused.");
     event_loop_lag: Gauge("event_loop_lag_seconds", "Largest lag of an event loop since the last look, a second ago.");
     memory_used: Gauge("memory_used_bytes", "Resident memory of this process.");

@@ -180,6 +180,18 @@ impl Orders {
         Ok(())
     }
 
+    /// Takes in what another process has written meanwhile. Blocks: for the start.
+    pub(super) fn read_again(&self) {
+        let content = self
+            .kept
+            .keeper
+            .as_ref()
+            .and_then(|keeper| keeper.load().content);
+        if let Some(content) = content {
+            self.adopt(content.snapshot.records.into_iter(), Source::Kept);
+        }
+    }
+
     /// Writes what changed since the last write, what could not be written then, and once an hour that this replica lives.
     pub(super) async fn catch_up(&self) {
         let (hash, now) = (self.hash(), clock::unix_millis());

@@ -41,7 +41,7 @@ use keep::Kept;
 use lb_core::config::change::content_hash;
 use lb_core::drain::{Ahead, Book, Clock, FORGET_MS, Record, Snapshot, Stamp, Unfit};
 use lb_core::status::{ReplicaIdentity, Sheet, StateStatus};
-pub(crate) use routes::write;
+pub(crate) use routes::{refused, write};
 pub(crate) use run::{open, start};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

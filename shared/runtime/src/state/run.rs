@@ -70,7 +70,7 @@ pub(crate) fn open(common: &Common<'_>, site: &Site) -> anyhow::Result<Arc<Order
     Ok(orders)
 }
 
-/// Starts the thread that keeps the orders fresh.
+/// Starts the thread that keeps the orders fresh. What a predecessor took since this process has begun to wait for it is read first.
 ///
 /// # Errors
 /// The operating system gives no thread or no event loop.
@@ -78,6 +78,7 @@ pub(crate) fn start(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    shared.orders.read_again();
     let run = move || {
         runtime.block_on(async {
             let orders = &shared.orders;

@@ -17,7 +17,7 @@ use lb_core::outlier::consecutive::{ConsecutiveErrors, Eject, Ejector};
 use lb_core::time::Instant;
 use pingora_core::upstreams::peer::HttpPeer;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +69,7 @@ pub struct Endpoint {
     health: AtomicU8,
     ejected_until: AtomicU64,
     leaves_until: AtomicU64,
+    drained: AtomicBool,
     ejections: AtomicU64,
     last_check: Mutex<Option<CheckSnapshot>>,
     requests: AtomicU64,
@@ -101,6 +102,7 @@ impl Endpoint {
             health: AtomicU8::new(Health::Unknown as u8),
             ejected_until: AtomicU64::new(0),
             leaves_until: AtomicU64::new(0),
+            drained: AtomicBool::new(false),
             ejections: AtomicU64::new(0),
             last_check: Mutex::default(),
             requests: AtomicU64::new(0),
@@ -191,6 +193,26 @@ impl Endpoint {
     pub(super) fn note_leaving(&self, until: Instant, now: Instant) -> bool {
         let before = self.leaves_until.swap(until.as_nanos(), Relaxed);
         before <= now.as_nanos()
+    }
+
+    /// Forgets that it leaves; `true` when that is news.
+    pub(super) fn note_staying(&self, now: Instant) -> bool {
+        self.leaves_until.swap(0, Relaxed) > now.as_nanos()
+    }
+
+    /// Whether an operator drained it.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.drained.load(Relaxed)
+    }
+
+    /// Takes over what an operator ordered; `true` when that is news. Who comes back starts slowly.
+    pub fn set_drained(&self, drained: bool, now: Instant) -> bool {
+        let before = self.drained.swap(drained, Relaxed);
+        if before && !drained {
+            self.standing.recovered(true, now);
+        }
+        before != drained
     }
 
     /// Ejections so far.

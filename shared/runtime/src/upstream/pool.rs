@@ -4,7 +4,7 @@
 //! resolver) changes the endpoint and asks for a new view, which the control thread builds: choosing
 //! stays O(1) and free of locks, and a storm of transitions costs one rebuild.
 
-use super::{Admission, Changes, Endpoint, Sticky, Target};
+use super::{Admission, Changes, Endpoint, ServerOrders, Sticky, Target};
 use crate::build::PoolSpec;
 use crate::metrics::PoolMetrics;
 use arc_swap::ArcSwap;
@@ -90,9 +90,38 @@ impl Pool {
         self.changes.note();
     }
 
+    /// Notes that an endpoint says it stays: one that was restarted does not serve the rest of the time for its word of before.
+    /// Otherwise a rolling restart would find both replicas of two leaving.
+    pub fn note_staying(&self, endpoint: &Endpoint, now: Instant) {
+        if endpoint.note_staying(now) {
+            self.mark_stale();
+        }
+    }
+
     /// Notes that an endpoint leaves: new requests go to the others, as long as there are some.
     pub fn note_leaving(&self, endpoint: &Endpoint, now: Instant) {
         if endpoint.note_leaving(now + LEAVES_FOR, now) {
+            self.mark_stale();
+        }
+    }
+
+    /// Takes over what operators ordered for its servers.
+    pub fn obey(&self, orders: &ServerOrders, now: Instant) {
+        let mut is_news = false;
+        for member in &self.view.load().members {
+            let server = &member.endpoint.key.server;
+            let drained = orders.drains(&self.spec.name, server);
+            if member.endpoint.set_drained(drained, now) {
+                is_news = true;
+                let what = if drained {
+                    "drained"
+                } else {
+                    "back in service"
+                };
+                log::info!("pool {} server {server}: {what} by order", self.spec.name);
+            }
+        }
+        if is_news {
             self.mark_stale();
         }
     }

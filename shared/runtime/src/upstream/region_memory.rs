@@ -130,6 +130,7 @@ impl RegionMemory {
         traffic: Drained,
     ) -> Signals {
         Signals {
+            leaving: summary.is_some_and(|summary| summary.is_leaving(probes.healthy)),
             report: summary.map(|summary| lb_core::region::evidence::ReportView {
                 healthy: summary.healthy_weight_fraction.get(),
                 shed: summary.shed_rate.get(),

@@ -1,9 +1,13 @@
 //! The verdict on a region in words, for log, status and `explain`.
 
 use super::RegionNote;
+use lb_core::drain::Stage;
 use lb_core::region::evidence::Why;
 use lb_core::status::RegionState;
 use lb_core::time::Instant;
+
+/// Why a region that is well gets nothing new.
+pub(crate) const LEAVING: &str = "all of its replicas say that they leave (x-lb-draining)";
 
 /// The reason of a state.
 #[must_use]
@@ -25,6 +29,7 @@ pub(crate) fn why(why: Why) -> String {
         Why::Proven => "probes and reports were good for long enough".to_owned(),
         Why::Served => "its time out is over".to_owned(),
         Why::Ramped => "its share has grown to all of it".to_owned(),
+        Why::Left => "its replicas said that they leave, and are gone".to_owned(),
     }
 }
 
@@ -32,6 +37,10 @@ pub(crate) fn why(why: Why) -> String {
 #[must_use]
 pub(crate) fn describe(note: &RegionNote, now: Instant) -> String {
     let mut text = match note.state {
+        RegionState::Drained if note.leaving => return LEAVING.to_owned(),
+        RegionState::Drained | RegionState::Offline if note.order != Stage::Active => {
+            return format!("{} by order", note.order.as_str().replace('_', " "));
+        }
         RegionState::Drained => return "weight 0".to_owned(),
         RegionState::Healthy if !note.retained => return String::new(),
         _ => why(note.why),

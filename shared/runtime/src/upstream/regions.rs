@@ -4,16 +4,16 @@
 //! `lb_core::region` and stores the next one: each region's evidence, the cap on what goes out at one time,
 //! the plan of who takes whose load, and the shift away from what turned slow.
 
-use super::region_memory::RegionMemory;
-use super::{Health, Pool};
+use super::region_entry::{RegionEntry, RegionNote};
+use super::region_orders::RegionOrders;
+use super::region_text;
 use crate::clock;
 use arc_swap::ArcSwap;
-use lb_core::config::model::{Failover, Location};
-use lb_core::name::RegionName;
-use lb_core::region::evidence::{Evidence, ProbeTally, Transition, Why};
-use lb_core::region::removal::{self, Claim, Isolation, Reach, Verdict, Want};
-use lb_core::region::report::RegionSummary;
-use lb_core::region::{Candidate, Condition, Factors, latency_shift, waterfall};
+use lb_core::config::model::Failover;
+use lb_core::drain::Standing;
+use lb_core::region::evidence::Transition;
+use lb_core::region::removal::{self, Claim, Isolation, Reach, Verdict};
+use lb_core::region::{Candidate, latency_shift, waterfall};
 use lb_core::status::RegionState;
 use lb_core::time::Instant;
 use prometheus::IntCounterVec;
@@ -23,28 +23,6 @@ use std::time::Duration;
 
 /// Steps closer than this to the one before wait for the next.
 const LEAST_STEP: Duration = Duration::from_millis(20);
-/// A report of this healthy share or more was a good one.
-const WELL: f64 = 0.70;
-
-/// What the configuration says of a region, and what is known of it.
-#[derive(Debug)]
-pub struct RegionEntry {
-    /// The region's name.
-    pub name: RegionName,
-    /// Order of the priority policy.
-    pub priority: u32,
-    /// Share among equals; 0 is drained.
-    pub weight: u32,
-    /// Requests per second that it is able to serve, when that is configured.
-    pub capacity_rps: Option<u32>,
-    /// Where it is.
-    pub location: Option<Location>,
-    /// Its replicas.
-    pub pool: Arc<Pool>,
-    /// What is known of it.
-    pub memory: Arc<RegionMemory>,
-}
-
 /// What the data path sees of the regions.
 #[derive(Debug, Default)]
 pub struct RegionView {
@@ -57,24 +35,11 @@ pub struct RegionView {
     pub fails_open: bool,
 }
 
-/// The verdict on a region, for people.
-#[derive(Debug, Clone, Copy)]
-pub struct RegionNote {
-    /// Its state.
-    pub state: RegionState,
-    /// Since when.
-    pub since: Instant,
-    /// The reason.
-    pub why: Why,
-    /// The evidence is against it, but too much would go out.
-    pub retained: bool,
-    /// It flaps, and is not back before this.
-    pub held_until: Option<Instant>,
-}
-
 /// What is known of the regions together. It outlives reloads.
 #[derive(Debug, Default)]
 pub struct RegionsMemory {
+    /// What operators ordered.
+    pub orders: RegionOrders,
     isolation: Mutex<Isolation>,
     isolated: AtomicBool,
     stepped: AtomicU64,
@@ -102,116 +67,6 @@ pub struct RegionCounters {
     pub failovers: IntCounterVec,
     /// Changes of state.
     pub transitions: IntCounterVec,
-}
-
-// === impl RegionEntry ===
-
-impl RegionEntry {
-    /// The fresh reports as one; `None` when there is none.
-    #[must_use]
-    pub fn summary(&self, now: Instant) -> Option<RegionSummary> {
-        self.memory.summary(now)
-    }
-
-    const fn is_drained(&self) -> bool {
-        self.weight == 0
-    }
-
-    fn probes(&self) -> ProbeTally {
-        let view = self.pool.view();
-        let with = |health: Health| {
-            let members = view.members.iter().filter(|m| m.weight.is_some());
-            let count = members.filter(|m| m.endpoint.health() == health).count();
-            u32::try_from(count).unwrap_or(u32::MAX)
-        };
-        let (healthy, unhealthy) = (with(Health::Healthy), with(Health::Unhealthy));
-        ProbeTally {
-            probing: self.pool.spec.check.enabled,
-            replicas: healthy + unhealthy + with(Health::Unknown),
-            healthy,
-            unhealthy,
-            passes: 0,
-        }
-    }
-
-    fn reach(&self) -> Reach {
-        let judged = self.memory.judged();
-        let evidence = &judged.evidence;
-        Reach {
-            by_operator: self.is_drained(),
-            lost: evidence.is_unreachable().then(|| evidence.since()),
-            reported_well: evidence.reported() >= WELL,
-        }
-    }
-
-    fn claim(&self) -> Claim {
-        let judged = self.memory.judged();
-        let evidence = &judged.evidence;
-        let want = match (evidence.is_out(), evidence.why()) {
-            (true, Why::Traffic) => Want::OutByTraffic,
-            (true, _) => Want::OutByChecks,
-            _ if evidence.condition().is_usable() => Want::In,
-            _ => Want::Undecided,
-        };
-        Claim {
-            by_operator: self.is_drained(),
-            want,
-            since: evidence.since(),
-        }
-    }
-
-    fn measure(&self, verdict: Verdict, now: Instant) {
-        let judged = self.memory.judged().evidence.condition().is_usable();
-        let usable = (judged || verdict != Verdict::AsJudged) && !self.is_drained();
-        self.memory.measure(usable, self.capacity_rps, now);
-    }
-
-    fn candidate(&self, verdict: Verdict, now: Instant, shifts: bool) -> Candidate {
-        let judged = self.memory.judged();
-        let (condition, ramp) = match verdict {
-            _ if self.is_drained() => (Condition::Drained, 1.0),
-            Verdict::AsJudged => (judged.evidence.condition(), judged.evidence.ramp(now)),
-            Verdict::Retained(share) => (Condition::Healthy, share),
-        };
-        let view = self.pool.view();
-        let measured = view
-            .endpoints()
-            .iter()
-            .filter_map(|e| e.measured_latency(now));
-        Candidate {
-            priority: self.priority,
-            weight: self.weight,
-            condition,
-            latency: measured.min(),
-            location: self.location,
-            factors: Factors {
-                dial: 1.0,
-                ramp,
-                shift: if shifts { judged.shift.share() } else { 1.0 },
-                spill: judged.basin.spill(),
-                room: judged.basin.room(),
-                spare: judged.basin.spare(),
-                bound: judged.basin.bound(),
-            },
-        }
-    }
-
-    fn note(&self, verdict: Verdict, now: Instant) -> RegionNote {
-        let judged = self.memory.judged();
-        let evidence: &Evidence = &judged.evidence;
-        let drained = self.is_drained();
-        RegionNote {
-            state: if drained {
-                RegionState::Drained
-            } else {
-                evidence.state()
-            },
-            since: evidence.since(),
-            why: evidence.why(),
-            retained: !drained && verdict != Verdict::AsJudged,
-            held_until: evidence.held_until(now).filter(|_| evidence.is_out()),
-        }
-    }
 }
 
 // === impl RegionsMemory ===
@@ -271,8 +126,9 @@ impl RegionSet {
             failovers: counters.failovers,
             transitions: counters.transitions,
         };
-        let (verdicts, fails_open) = set.limit();
-        set.publish(&verdicts, fails_open, now);
+        let orders = set.orders();
+        let (verdicts, fails_open) = set.limit(&orders);
+        set.publish(&verdicts, &orders, fails_open, now);
         set
     }
 
@@ -309,24 +165,43 @@ impl RegionSet {
         };
         for region in &self.regions {
             let probes = region.probes();
+            let left = region.memory.judged().evidence.is_leaving();
             let transition = clock::with_rng(|rng| region.memory.judge(probes, now, rng));
+            if region.memory.judged().evidence.is_leaving() != left {
+                match left {
+                    false => log::info!("region {}: {}", region.name, region_text::LEAVING),
+                    true => log::info!("region {}: its replicas no longer leave", region.name),
+                }
+            }
             if let Some(transition) = transition.filter(|_| !region.is_drained()) {
                 self.announce(region, &transition);
             }
         }
-        let reach: Vec<Reach> = self.regions.iter().map(RegionEntry::reach).collect();
+        self.together
+            .orders
+            .step(&self.regions, now, clock::unix_millis());
+        let orders = self.orders();
+        let pairs = || self.regions.iter().zip(&orders);
+        let reach: Vec<Reach> = pairs().map(|(region, order)| region.reach(order)).collect();
         self.together.observe(&reach, now);
-        let (verdicts, fails_open) = self.limit();
-        for (region, verdict) in self.regions.iter().zip(&verdicts) {
-            region.measure(*verdict, now);
+        let (verdicts, fails_open) = self.limit(&orders);
+        for ((region, order), verdict) in pairs().zip(&verdicts) {
+            region.measure(*verdict, order, now);
         }
         self.plan(step, now);
-        self.publish(&verdicts, fails_open, now);
+        self.publish(&verdicts, &orders, fails_open, now);
+    }
+
+    /// What operators ordered, for each region.
+    fn orders(&self) -> Vec<Standing> {
+        let standing = |region: &RegionEntry| self.together.orders.standing(region.name.as_str());
+        self.regions.iter().map(standing).collect()
     }
 
     /// What all verdicts together may take out; true when no region is left and all are used.
-    fn limit(&self) -> (Vec<Verdict>, bool) {
-        let claims: Vec<Claim> = self.regions.iter().map(RegionEntry::claim).collect();
+    fn limit(&self, orders: &[Standing]) -> (Vec<Verdict>, bool) {
+        let pairs = self.regions.iter().zip(orders);
+        let claims: Vec<Claim> = pairs.map(|(region, order)| region.claim(order)).collect();
         let most = self.failover.max_removed.ratio();
         let mut verdicts = Vec::with_capacity(claims.len());
         let fails_open = removal::limit(&claims, most, &mut verdicts);
@@ -342,16 +217,19 @@ impl RegionSet {
         latency_shift::settle(&mut shifts, step);
     }
 
-    fn publish(&self, verdicts: &[Verdict], fails_open: bool, now: Instant) {
-        let judged = || self.regions.iter().zip(verdicts.iter().copied());
+    fn publish(&self, verdicts: &[Verdict], orders: &[Standing], fails_open: bool, now: Instant) {
+        let judged = || {
+            let regions = self.regions.iter().zip(orders);
+            regions.zip(verdicts.iter().copied())
+        };
         let shifts = self.failover.latency_shift;
         let view = RegionView {
             generation: self.generation.fetch_add(1, Relaxed) + 1,
             candidates: judged()
-                .map(|(region, verdict)| region.candidate(verdict, now, shifts))
+                .map(|((region, order), verdict)| region.candidate(verdict, order, now, shifts))
                 .collect(),
             notes: judged()
-                .map(|(region, verdict)| region.note(verdict, now))
+                .map(|((region, order), verdict)| region.note(verdict, order, now))
                 .collect(),
             fails_open,
         };
@@ -363,7 +241,7 @@ impl RegionSet {
         self.transitions
             .with_label_values(&[region.name.as_str(), to, why.label()])
             .inc();
-        let reason = super::region_text::why(why);
+        let reason = region_text::why(why);
         match transition.to {
             RegionState::Healthy | RegionState::Ramping => {
                 log::info!("region {}: {to}: {reason}", region.name);

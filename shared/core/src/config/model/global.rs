@@ -8,6 +8,7 @@ use crate::name::{RegionName, ReplicaName, ServerName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Configuration of `global-lb`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +43,10 @@ pub struct Global {
     /// How this process leaves.
     #[serde(default)]
     pub shutdown: Shutdown,
+    /// A directory of this process's own, for `lbctl upgrade`: made with mode 0700, and refused when others may enter it. Relative
+    /// paths start at this file's directory. Absent: no upgrade in place.
+    #[serde(default)]
+    pub run_directory: Option<PathBuf>,
     /// Where operators' orders (drains) are kept. Not changed while the program runs.
     #[serde(default)]
     pub state: State,

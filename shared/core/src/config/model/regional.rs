@@ -6,6 +6,7 @@ use crate::config::scalar::ServerAddressFormat;
 use crate::name::{RegionName, ReplicaName, ZoneName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Configuration of `regional-lb`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +46,10 @@ pub struct Regional {
     /// How this process leaves.
     #[serde(default)]
     pub shutdown: Shutdown,
+    /// A directory of this process's own, for `lbctl upgrade`: made with mode 0700, and refused when others may enter it. Relative
+    /// paths start at this file's directory. Absent: no upgrade in place.
+    #[serde(default)]
+    pub run_directory: Option<PathBuf>,
     /// Where operators' orders (drains) are kept. Not changed while the program runs.
     #[serde(default)]
     pub state: State,

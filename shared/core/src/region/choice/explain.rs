@@ -138,7 +138,7 @@ impl Ranking {
                 continue;
             }
             if ask.sticky == Some(index) {
-                note(Step::Sticky, preferred(candidate.is_usable()));
+                note(Step::Sticky, preferred(candidate.may_be_home()));
                 let keeps = candidate.keeps(ask.spill, true);
                 if candidate.is_usable() && keeps < 1.0 {
                     note(Step::Sticky, Remark::Keeps(keeps));

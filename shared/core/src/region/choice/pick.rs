@@ -54,6 +54,9 @@ impl Ranking {
         };
         let bound = ask.sticky == Some(home);
         let region = |index, home| region(index, home, bound);
+        if bound && at(home).is_some_and(|home| home.factors.honors) {
+            return region(home, Some(home));
+        }
         let alive = at(home).filter(|home| home.is_usable());
         let keeps = alive.is_some_and(|candidate| {
             let keep = candidate.keeps(ask.spill, bound);
@@ -83,6 +86,28 @@ impl Ranking {
         self.last_resort(&at)
     }
 
+    /// The share of new users whose home each region is, by position: by weight within the best rank that an operator left in service.
+    #[must_use]
+    pub fn homes(&self, candidates: &[Candidate]) -> Vec<f64> {
+        let weight = |index: usize| {
+            let candidate = candidates.get(index).filter(|c| c.is_in_service());
+            candidate.map_or(0.0, |candidate| f64::from(candidate.weight))
+        };
+        let mut homes = vec![0.0; candidates.len()];
+        for rank in &self.ranks {
+            let total: f64 = rank.iter().map(|index| weight(*index)).sum();
+            if total > 0.0 {
+                for index in rank {
+                    if let Some(home) = homes.get_mut(*index) {
+                        *home = weight(*index) / total;
+                    }
+                }
+                return homes;
+            }
+        }
+        homes
+    }
+
     fn may_demand<'a>(&self, index: usize, at: &impl Fn(usize) -> Option<&'a Candidate>) -> bool {
         at(index).is_some_and(|c| c.condition != super::Condition::Offline)
             && self.rank_of(index).is_some()
@@ -97,7 +122,7 @@ impl Ranking {
         rng: &mut impl Rng,
     ) -> Option<usize> {
         let sticky = |index: &usize| {
-            at(*index).is_some_and(Candidate::is_usable) && self.rank_of(*index).is_some()
+            at(*index).is_some_and(Candidate::may_be_home) && self.rank_of(*index).is_some()
         };
         if let Some(index) = ask.sticky.filter(sticky) {
             return Some(index);

@@ -11,6 +11,8 @@ pub struct Signals {
     pub probes: ProbeTally,
     /// This replica's requests to it.
     pub traffic: Drained,
+    /// All of its replicas say that they leave.
+    pub leaving: bool,
 }
 
 /// What a report says of health.

@@ -1,6 +1,7 @@
 //! One step of the verdict.
 
 use super::signals::Signals;
+use super::window::Window;
 use super::{Evidence, Proof, RETURN, State, Why};
 use crate::region::choice::Condition;
 use crate::time::Instant;
@@ -11,6 +12,8 @@ use std::time::Duration;
 const RETURN_PASSES: u32 = 3;
 /// A degraded region is called healthy again from this share on, so that the name does not flicker around 70 %.
 const HEALTHY_AGAIN: f64 = 0.75;
+/// How long probes may lag behind a report that says that replicas no longer leave.
+const PARDON: Duration = Duration::from_secs(10);
 /// The time constant of the share that traffic may defend.
 const STEADY: Duration = Duration::from_secs(10);
 
@@ -33,6 +36,16 @@ impl Evidence {
         };
     }
 
+    /// Its replicas leave: what fails now is no evidence.
+    pub(super) fn let_go(&mut self, signals: &Signals, now: Instant) {
+        self.left = Some(now);
+        self.traffic = Window::new(now);
+        self.proof = None;
+        if self.state == State::Unknown {
+            self.settle(signals, None, now);
+        }
+    }
+
     pub(super) fn step(
         &mut self,
         signals: &Signals,
@@ -40,7 +53,10 @@ impl Evidence {
         now: Instant,
         rng: &mut impl Rng,
     ) {
-        let against = self.against(signals);
+        if signals.probes.is_good() {
+            self.left = None;
+        }
+        let against = self.against(signals, now);
         let shed = signals.report.map_or(0.0, |report| report.shed);
         let defended = against.is_some() && self.traffic.is_good(shed);
         match self.state {
@@ -49,9 +65,13 @@ impl Evidence {
                 if self.traffic.is_convicted() {
                     let length = self.rules.ejection.mul_f64(rng.random_range(0.9..=1.1));
                     let until = now + length;
-                    self.leave(State::Ejected { until }, Why::Traffic, now);
+                    self.go_out(State::Ejected { until }, Why::Traffic);
+                    self.flaps.leave(&self.rules, now);
                 } else if let Some(why) = against.filter(|_| !defended) {
-                    self.leave(State::Unhealthy, why, now);
+                    self.go_out(State::Unhealthy, why);
+                    if why != Why::Left {
+                        self.flaps.leave(&self.rules, now);
+                    }
                 } else {
                     self.stay(against.is_some(), was_degraded, now);
                 }
@@ -70,9 +90,14 @@ impl Evidence {
     }
 
     /// What reports and probes hold against the region.
-    fn against(&self, signals: &Signals) -> Option<Why> {
+    fn against(&self, signals: &Signals, now: Instant) -> Option<Why> {
         if signals.probes.all_failed() {
-            return Some(Why::Probes);
+            match self.left {
+                None => return Some(Why::Probes),
+                // Somebody is back already, and will be probed.
+                Some(at) if signals.report.is_some() && now.since(at) < PARDON => {}
+                Some(_) => return Some(Why::Left),
+            }
         }
         let report = signals.report?;
         (Condition::from_healthy_share(report.healthy) == Condition::Unhealthy)
@@ -134,12 +159,11 @@ impl Evidence {
         }
     }
 
-    fn leave(&mut self, state: State, why: Why, now: Instant) {
+    fn go_out(&mut self, state: State, why: Why) {
         self.state = state;
         self.why = why;
         self.kept = false;
         self.proof = None;
-        self.flaps.leave(&self.rules, now);
     }
 
     fn enter(&mut self, state: State, why: Why, now: Instant) {

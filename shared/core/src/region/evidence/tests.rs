@@ -28,6 +28,7 @@ impl Trial {
                 }),
                 probes: probes(2),
                 traffic: Drained::default(),
+                leaving: false,
             },
             rng: SmallRng::seed_from_u64(1),
             log: Vec::new(),
@@ -340,4 +341,77 @@ proptest! {
         // Out for 9 s at the least, and held down from the third time on.
         prop_assert!(flips <= 3 + trial.millis / 30_000, "{} flips in {} ms", flips, trial.millis);
     }
+}
+
+impl Trial {
+    fn leaves(&mut self, leaving: bool) -> &mut Self {
+        self.signals.leaving = leaving;
+        self
+    }
+}
+
+#[test]
+fn a_region_that_leaves_in_order_is_no_failure() {
+    let mut trial = Trial::serving();
+    trial.leaves(true).run(STEP);
+    assert!(trial.evidence.is_leaving());
+    // Its replicas end one after the other: errors and failed probes.
+    trial.convict().run(2_000);
+    trial.signals.probes = probes(0);
+    trial.report(0.0).run(60_000);
+    assert_eq!(trial.state(), RegionState::Healthy, "{:?}", trial.log);
+    // One is back: its report is here before its first probe.
+    trial.report(1.0).leaves(false).run(3_000);
+    assert!(!trial.evidence.is_leaving());
+    trial.signals.probes = probes(1);
+    trial.run(1_000);
+    assert_eq!(trial.state(), RegionState::Healthy);
+    assert_eq!(trial.evidence.ramp(trial.now()), 1.0, "without a ramp");
+    assert!(trial.log.is_empty(), "{:?}", trial.log);
+    assert_eq!(trial.evidence.flips(trial.now()), 0);
+}
+
+#[test]
+fn a_region_that_left_for_good_goes_out_and_does_not_flap() {
+    let mut trial = Trial::serving();
+    trial.leaves(true).run(STEP);
+    trial.signals.probes = probes(0);
+    trial.run(10_000);
+    // The last reports are too old.
+    trial.signals.report = None;
+    trial.leaves(false).run(STEP);
+    assert_eq!(
+        (trial.state(), trial.evidence.why()),
+        (RegionState::Unhealthy, Why::Left)
+    );
+    assert_eq!(trial.evidence.flips(trial.now()), 0);
+    assert!(!trial.evidence.is_unreachable(), "not cut off from here");
+}
+
+#[test]
+fn a_report_pardons_failed_probes_for_a_while_only() {
+    let mut trial = Trial::serving();
+    trial.leaves(true).run(STEP);
+    trial.signals.probes = probes(0);
+    trial.leaves(false).run(9_000);
+    assert_eq!(trial.state(), RegionState::Healthy);
+    trial.run(2_000);
+    assert_eq!(trial.state(), RegionState::Unhealthy);
+    // And once it has been seen alive, failed probes are what they always are.
+    let mut trial = Trial::serving();
+    trial.leaves(true).run(STEP).leaves(false).run(STEP);
+    trial.signals.probes = probes(0);
+    trial.run(STEP);
+    assert_eq!(
+        (trial.state(), trial.evidence.why()),
+        (RegionState::Unhealthy, Why::Probes)
+    );
+}
+
+#[test]
+fn a_region_that_leaves_while_nothing_is_known_settles() {
+    let mut trial = Trial::new();
+    trial.leaves(true).run(STEP);
+    assert_eq!(trial.state(), RegionState::Healthy);
+    assert!(trial.evidence.is_leaving());
 }

@@ -59,6 +59,17 @@ pub struct RegionSummary {
     pub age: Duration,
 }
 
+// === impl RegionSummary ===
+
+impl RegionSummary {
+    /// Whether the region leaves: all replicas with a fresh report ask for no new work, and no more of them pass their probes
+    /// (`healthy`) than have said so. In a rolling restart one always stays; a replica that is heard of only by its probes may be it.
+    #[must_use]
+    pub const fn is_leaving(&self, healthy: u32) -> bool {
+        self.replicas > 0 && self.draining >= self.replicas && self.replicas >= healthy
+    }
+}
+
 /// A weighted mean that falls back to the plain one while no value carries weight: an idle region has shares, too.
 #[derive(Debug, Default)]
 struct Mean {

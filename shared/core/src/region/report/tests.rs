@@ -273,3 +273,29 @@ fn a_limit_in_flight_is_a_capacity_by_littles_law() {
         None
     );
 }
+
+#[test]
+fn a_region_leaves_when_all_of_its_replicas_say_so() {
+    let of = |draining: &[bool]| {
+        let reports: Vec<Received> = draining
+            .iter()
+            .enumerate()
+            .map(|(index, draining)| {
+                let report = report(&format!("eu-{index}"), 1, 1);
+                received(
+                    RegionReport {
+                        draining: *draining,
+                        ..report
+                    },
+                    0,
+                )
+            })
+            .collect();
+        merge(&reports, at(1), AGE).unwrap()
+    };
+    assert!(of(&[true, true]).is_leaving(2));
+    assert!(of(&[true, true]).is_leaving(0), "readiness fails by then");
+    assert!(!of(&[true, false]).is_leaving(2), "a rolling restart");
+    assert!(!of(&[true]).is_leaving(2), "one is not heard of, but well");
+    assert!(!of(&[false]).is_leaving(0));
+}

@@ -31,6 +31,8 @@ const ROOM_BACK: f64 = 0.10;
 const ROOM_PLAIN: f64 = 1.0;
 /// What closes a region to others, and opens it again, is smoothed over this. Reports tell of a second already.
 const BRIM: Duration = Duration::from_millis(500);
+/// A region of unknown capacity that no longer refuses anything is taken to have room again after this.
+const FORGET: Duration = Duration::from_millis(500);
 /// Below this rate of our own requests, per second, their mix says nothing.
 const FEW: f64 = 0.5;
 
@@ -55,6 +57,8 @@ pub struct Basin {
     utilization: Average,
     /// Utilisation and refusals of just now: a burst that was refused is no lack of room.
     fullness: Average,
+    /// Since when nothing is known of how full it is.
+    unknown: Duration,
     /// All replicas' requests and ours, of which the ratio is needed.
     scale: (Average, Average),
     /// The spill that is needed, before it is damped.
@@ -87,6 +91,7 @@ impl Basin {
             told: 0.0,
             utilization: Average::new(SMOOTH),
             fullness: Average::new(BRIM),
+            unknown: Duration::ZERO,
             scale: (Average::new(SCALE), Average::new(SCALE)),
             need: 0.0,
             spill: 0.0,
@@ -113,6 +118,7 @@ impl Basin {
         self.received.add(traffic.received as f64 / seconds, step);
         self.sent
             .add((traffic.kept + traffic.received) as f64 / seconds, step);
+        self.forget(gauge, step);
         // What an unusable region reports is frozen: its share of the whole is needed as long as its users are displaced.
         if !gauge.usable {
             return;
@@ -135,6 +141,19 @@ impl Basin {
             let told = gauge.is_capacity_told();
             let constant = if told { REOPEN } else { SMOOTH };
             self.capacity.follow(capacity, step, constant);
+        }
+    }
+
+    /// What a region of unknown capacity could serve while it refused requests says nothing once it takes all.
+    fn forget(&mut self, gauge: &Gauge, step: Duration) {
+        self.unknown = match gauge.fullness().or(gauge.capacity()) {
+            Some(_) => Duration::ZERO,
+            None => self.unknown.saturating_add(step),
+        };
+        if self.unknown >= FORGET {
+            self.fullness = Average::new(BRIM);
+            self.utilization = Average::new(SMOOTH);
+            self.capacity = Average::new(SMOOTH);
         }
     }
 

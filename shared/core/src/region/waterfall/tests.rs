@@ -329,3 +329,39 @@ proptest! {
         }
     }
 }
+
+/// Else a region that refused something once, in an outage, would be closed to others for ever.
+#[test]
+fn a_region_of_unknown_capacity_has_room_again_when_it_refuses_nothing() {
+    let mut basin = Basin::new(Instant::ZERO);
+    let mut gauge = Gauge {
+        usable: true,
+        rps: Some(10.0),
+        ..Gauge::default()
+    };
+    let mut millis = 0;
+    let mut play = |basin: &mut Basin, gauge: &Gauge, until: u64| {
+        while millis < until {
+            millis += STEP;
+            let now = Instant::from_millis(millis);
+            basin.observe(gauge, now);
+            plan(&mut [&mut *basin], &Rules::default(), now);
+        }
+    };
+    play(&mut basin, &gauge, 3_000);
+    assert_eq!(
+        (basin.room(), basin.spare()),
+        (1.0, 1.0),
+        "nothing is known"
+    );
+    gauge.shed = 0.9;
+    play(&mut basin, &gauge, 6_000);
+    assert_eq!(basin.room(), 0.0, "it refuses");
+    // Out for a while, as it would be in an outage, and asked nothing.
+    (gauge.shed, gauge.usable) = (0.0, false);
+    play(&mut basin, &gauge, 7_000);
+    gauge.usable = true;
+    play(&mut basin, &gauge, 8_500);
+    assert_eq!((basin.room(), basin.spare()), (1.0, 1.0));
+    assert_eq!(basin.demand(), None, "and no need to spill");
+}

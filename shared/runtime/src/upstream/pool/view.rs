@@ -18,7 +18,9 @@ use std::time::Duration;
 pub struct Member {
     /// The endpoint.
     pub endpoint: Arc<Endpoint>,
-    /// Its weight; `None` is drained.
+    /// The weight that the configuration gives it; `None` is drained.
+    pub given: Option<Weight>,
+    /// Its weight; `None` is drained, by the configuration or by order.
     pub weight: Option<Weight>,
     /// The zone that it stands in.
     pub zone: Option<ZoneName>,
@@ -72,10 +74,13 @@ const LINGER: Duration = Duration::from_secs(3);
 impl PoolView {
     pub(super) fn new(
         spec: &PoolSpec,
-        members: Vec<Member>,
+        mut members: Vec<Member>,
         before: Option<&Self>,
         now: Instant,
     ) -> Self {
+        for member in &mut members {
+            member.weight = member.given.filter(|_| !member.endpoint.is_drained());
+        }
         let total = weight_of(&members, |_| true);
         let good = weight_of(&members, |member| member.is_routable(now));
         let healthy_share = good as f64 / total.max(1) as f64;

@@ -1,0 +1,70 @@
+//! Whatever tells this process to end.
+
+use crate::process::Start;
+use rustix::process::{Pid, test_kill_process};
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How often it is looked whether a process is there.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Signals, and the end of whoever this process belongs to.
+pub(crate) struct Signals {
+    term: Signal,
+    interrupt: Signal,
+    orphaned: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    pub(crate) fn new(start: &Start) -> io::Result<Self> {
+        let (by_input, by_pid) = (start.exit_with_parent, start.exit_with_pid);
+        let orphaned = async move {
+            tokio::select! {
+                () = input_ended(), if by_input => {}
+                () = process_ended(by_pid) => {}
+            }
+            log::info!("the parent is gone");
+        };
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            orphaned: Box::pin(orphaned),
+        })
+    }
+
+    /// The next one; whether there is time for a lame duck.
+    pub(crate) async fn next(&mut self) -> bool {
+        tokio::select! {
+            _ = self.term.recv() => true,
+            _ = self.interrupt.recv() => false,
+            () = &mut self.orphaned => {
+                self.orphaned = Box::pin(std::future::pending());
+                false
+            }
+        }
+    }
+}
+
+/// Returns when standard input ends: the parent holds its other end.
+async fn input_ended() {
+    use tokio::io::AsyncReadExt;
+    let mut stdin = tokio::io::stdin();
+    let mut byte = [0; 64];
+    while stdin.read(&mut byte).await.is_ok_and(|count| count > 0) {}
+}
+
+/// Returns when a process ends, or when it is not there.
+async fn process_ended(pid: Option<u32>) {
+    let Some(pid) = pid else {
+        return std::future::pending().await;
+    };
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let Some(pid) = pid else { return };
+    while test_kill_process(pid).is_ok() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
