@@ -45,8 +45,8 @@ impl Place {
         let pid: u32 = text
             .trim()
             .parse()
-            .map_err(|_| nobody("there is no pid".to_owned()))?;
-        let owner = fs::metadata(format!("/proc/{pid}")).map_err(|_| {
+            .map_err(|_none| nobody("there is no pid".to_owned()))?;
+        let owner = fs::metadata(format!("/proc/{pid}")).map_err(|_gone| {
             nobody(format!(
                 "process {pid} is dead, and what lies there is stale"
             ))

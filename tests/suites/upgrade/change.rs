@@ -42,7 +42,7 @@ async fn threads_come_and_go() -> Result<()> {
     rewrite(&rig.config(), |text| text + "threading: work_stealing\n")?;
     rig.upgraded(&["--no-wait"]).await?;
     users.at_work().await?;
-    users.satisfied().await?;
+    users.satisfied(&rig.platform).await?;
     Ok(())
 }
 
@@ -65,7 +65,7 @@ async fn one_socket_becomes_several() -> Result<()> {
     })
     .await?;
     users.at_work().await?;
-    users.satisfied().await?;
+    users.satisfied(&rig.platform).await?;
     Ok(())
 }
 
@@ -98,7 +98,7 @@ async fn listeners_come_and_go() -> Result<()> {
     .await?;
     rig.gone(old).await?;
     rig.serves(new).await?;
-    users.satisfied().await?;
+    users.satisfied(&rig.platform).await?;
     Ok(())
 }
 

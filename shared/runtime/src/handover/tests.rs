@@ -3,7 +3,7 @@
 use super::frame::{BATCH, Link, LinkError};
 use super::message::{Message, SocketHead, SocketKind};
 use super::notify::Supervisor;
-use super::offer::{Draft, Estate};
+use super::offer::Draft;
 use super::*;
 use crate::lifecycle::{Lifecycle, Stage};
 use lb_core::config::model::Listener;
