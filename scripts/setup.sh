@@ -26,6 +26,9 @@ missing() {
     want nghttp nghttp2-client
     want h2load nghttp2-client
     want openssl openssl
+    want etcd etcd-server
+    # For the small disks of tests that fill one.
+    want mount mount
     # Debian's own Python comes without the part of `venv` that makes a pip.
     want python3 python3-venv
     python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv

@@ -34,6 +34,7 @@ impl TierProgram for RegionalTier {
             limits: &config.limits,
             shutdown: &config.shutdown,
             run_directory: config.run_directory.as_deref(),
+            state: &config.state,
             access_log: &config.access_log,
             routes: &config.routes,
         }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{Launch, Process};
+use crate::process::{Launch, Process, Signal};
 use crate::tools::{Tool, peer_file, python};
 
 const START: Duration = Duration::from_secs(20);
@@ -177,6 +177,16 @@ pub async fn grpc_held(address: SocketAddr) -> Result<Held> {
     hold(script("grpc_hold.py").await?.args([address.to_string()])).await
 }
 
+/// A call of both directions to the gRPC server behind `address` that is used all the time, and opened anew when it was told to go
+/// elsewhere; [`Held::stopped`] gives its report: `echoed`, `parted`, `failures`.
+///
+/// # Errors
+///
+/// When it can't be opened.
+pub async fn grpc_stream(address: SocketAddr) -> Result<Held> {
+    hold(script("grpc_stream.py").await?.args([address.to_string()])).await
+}
+
 /// A gRPC server (package `grpcio`, h2c) with all four kinds of call, trailing metadata, and the standard health service.
 ///
 /// # Errors
@@ -210,6 +220,16 @@ async fn hold(launch: Launch) -> Result<Held> {
 // === impl Held ===
 
 impl Held {
+    /// Ends it, for its report.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end within `deadline`, or not well.
+    pub async fn stopped(mut self, deadline: Duration) -> Result<Value> {
+        self.process.signal(Signal::SIGTERM)?;
+        self.told(deadline).await
+    }
+
     /// Its report, once it has ended.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub enum Tool {
     Python,
     /// Certificates and raw TLS.
     Openssl,
+    /// Key-value store.
+    Etcd,
 }
 
 /// Where a program lies, searched in `PATH` and the system's `sbin` directories.
@@ -129,6 +131,7 @@ impl Tool {
             Self::Haproxy => ("haproxy", "haproxy"),
             Self::Python => ("python3", "python3-venv"),
             Self::Openssl => ("openssl", "openssl"),
+            Self::Etcd => ("etcd", "etcd-server"),
         };
         find(name).with_context(|| format!("{name} not found; `apt-get install {package}`"))
     }

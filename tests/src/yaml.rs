@@ -63,6 +63,8 @@ pub struct Front {
     pub trusted: String,
     /// The inner text of `shutdown: { … }`; without a lame duck, so that tests end soon.
     pub shutdown: String,
+    /// More keys of `admin: { … }`, besides the address.
+    pub admin: String,
 }
 
 /// A route by path prefix to a pool.
@@ -243,6 +245,7 @@ impl Default for Front {
             tls: None,
             trusted: "127.0.0.0/8".to_owned(),
             shutdown: "lame_duck: 0s".to_owned(),
+            admin: String::new(),
         }
     }
 }
@@ -255,6 +258,7 @@ impl Front {
             tls,
             trusted,
             shutdown,
+            admin: more,
         } = self;
         let tls = tls.as_ref().map(|tls| format!(", tls: {{ {tls} }}"));
         let tls = tls.unwrap_or_default();
@@ -262,7 +266,7 @@ impl Front {
             text,
             "listeners:\n  - {{ name: web, address: \"{listener}\", protocols: [{protocols}]{tls} }}"
         );
-        let _ = writeln!(text, "admin: {{ address: \"{admin}\" }}");
+        let _ = writeln!(text, "admin: {{ address: \"{admin}\", {more} }}");
         let _ = writeln!(text, "trusted_proxies: [{trusted}]");
         let _ = writeln!(text, "shutdown: {{ {shutdown} }}");
     }

@@ -3,8 +3,8 @@
 use super::topology::{Process, Role, Topology};
 use crate::failure::{Exit, Failure};
 use std::fmt::Write;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Directories that are tried before giving up.
@@ -13,8 +13,12 @@ const TRIES: u32 = 100;
 /// A directory of this process's own; it goes with this value.
 pub(super) struct Scratch(PathBuf);
 
-/// Writes the configuration of every process that has one.
+/// Writes the configuration of every process that has one, and the token of them all.
 pub(super) fn write(topology: &Topology) -> Result<(), Failure> {
+    token(&topology.token).map_err(|error| {
+        let path = topology.token.display();
+        Failure::new(Exit::Failed, format!("can't write {path}: {error}"))
+    })?;
     for process in &topology.processes {
         let (Some(path), Some(text)) = (&process.config, text(topology, process)) else {
             continue;
@@ -29,8 +33,21 @@ pub(super) fn write(topology: &Topology) -> Result<(), Failure> {
     Ok(())
 }
 
+/// 64 hexadecimal digits of the system's randomness, for this user's eyes.
+fn token(path: &Path) -> io::Result<()> {
+    let mut random = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    io::Write::write_all(&mut file, format!("{text}\n").as_bytes())
+}
+
 fn text(topology: &Topology, process: &Process) -> Option<String> {
-    let head = head(process)?;
+    let head = head(topology, process)?;
     match (process.role, process.region) {
         (Role::GlobalLb, _) => Some(head + &regions(topology)),
         (Role::RegionalLb, Some(region)) => Some(head + &pool(topology, region)),
@@ -38,7 +55,9 @@ fn text(topology: &Topology, process: &Process) -> Option<String> {
     }
 }
 
-fn head(process: &Process) -> Option<String> {
+fn head(topology: &Topology, process: &Process) -> Option<String> {
+    let sisters = topology.of(process.role, process.region);
+    let peers: Vec<String> = sisters.filter_map(|p| Some(p.admin?.to_string())).collect();
     let region = process
         .region
         .map_or(String::new(), |name| format!("region: {name}\n"));
@@ -52,12 +71,18 @@ listeners:
     protocols: [http1, h2c]
 admin:
   address: {admin}
+  token_file: {token}
+peers: [{peers}]
+state:
+  directory: {name}.state
 shutdown:
   lame_duck: 0s
 ",
         name = process.name,
         address = process.address,
         admin = process.admin?,
+        token = topology.token.file_name()?.display(),
+        peers = peers.join(", "),
     ))
 }
 

@@ -75,6 +75,11 @@ fn tries(topology: &Topology, lbctl: &str) -> Vec<(&'static str, String)> {
     let global = admins(topology.of(Role::GlobalLb, None));
     let regional = admins(topology.of(Role::RegionalLb, region).take(1));
     let one = global.split(',').next().unwrap_or_default();
+    let name = region.unwrap_or_default();
+    let steer = format!(
+        "{lbctl} --admin {one} --token-file {}",
+        topology.token.display()
+    );
     vec![
         ("Ask", format!("curl -i {url}")),
         (
@@ -101,6 +106,14 @@ fn tries(topology: &Topology, lbctl: &str) -> Vec<(&'static str, String)> {
             format!("{lbctl} --admin {regional} pools"),
         ),
         ("Ask why", format!("{lbctl} --admin {one} explain {url}")),
+        (
+            "Drain a region",
+            format!("{steer} region drain {name} --over 10s --reason demo --wait-drained"),
+        ),
+        (
+            "Bring it back",
+            format!("{steer} region undrain {name} --over 10s"),
+        ),
     ]
 }
 

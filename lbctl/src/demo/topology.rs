@@ -56,6 +56,8 @@ pub(super) struct Topology {
     pub(super) url: String,
     /// Where configuration and logs are.
     pub(super) directory: PathBuf,
+    /// The file with the token that lets orders in.
+    pub(super) token: PathBuf,
     pub(super) processes: Vec<Process>,
 }
 
@@ -145,6 +147,7 @@ impl Topology {
         Self {
             url: format!("http://{}/", local(base)),
             directory: directory.to_owned(),
+            token: directory.join("token"),
             processes,
         }
     }

@@ -256,6 +256,9 @@ pub(crate) enum RuleArg {
     /// A healthy region in service must be left.
     #[value(alias = "last-region")]
     LastRegion,
+    /// A healthy server of the pool must be left.
+    #[value(alias = "last-server")]
+    LastServer,
     /// Those who take the requests must have room for them.
     #[value(alias = "over-capacity")]
     OverCapacity,
@@ -270,6 +273,7 @@ impl From<RuleArg> for Rule {
     fn from(rule: RuleArg) -> Self {
         match rule {
             RuleArg::LastRegion => Self::LastRegion,
+            RuleArg::LastServer => Self::LastServer,
             RuleArg::OverCapacity => Self::OverCapacity,
             RuleArg::StaleReports => Self::StaleReports,
         }

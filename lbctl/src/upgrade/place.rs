@@ -45,10 +45,10 @@ impl Place {
         let pid: u32 = text
             .trim()
             .parse()
-            .map_err(|_none| nobody("there is no pid".to_owned()))?;
-        let owner = fs::metadata(format!("/proc/{pid}")).map_err(|_gone| {
+            .map_err(|error| nobody(format!("there is no pid ({error})")))?;
+        let owner = fs::metadata(format!("/proc/{pid}")).map_err(|error| {
             nobody(format!(
-                "process {pid} is dead, and what lies there is stale"
+                "process {pid} is dead, and what lies there is stale ({error})"
             ))
         })?;
         if owner.uid() != about.uid() {

@@ -33,6 +33,9 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(10);
 /// How long connections without a request may take to get what was written last: HTTP/2 writes beside its streams.
 const FLUSH: Duration = Duration::from_secs(2);
+/// How long what ended just now has to get out before others are cut on the same connections: when the last stream has parted,
+/// the time of those that are no streams may have been over for long.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How long connections that are cut may take to be told.
 const CUT: Duration = Duration::from_millis(200);
 
@@ -65,6 +68,7 @@ pub(crate) async fn leave(shared: &Shared, shutdown: &Shutdown) {
             shutdown.drain,
             shutdown.stream_drain
         );
+        leave.closed(LAST_WORDS).await;
     } else {
         leave.closed(FLUSH).await;
     }

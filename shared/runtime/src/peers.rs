@@ -47,6 +47,15 @@ impl Peers {
         self.roster().status()
     }
 
+    /// Where those are that orders are shared with: all but this replica itself and those of other tiers and regions.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let status = self.roster().status();
+        let shares =
+            |peer: &&PeerStatus| !matches!(peer.state, PeerState::Itself | PeerState::Foreign);
+        let ours = status.iter().filter(shares);
+        ours.filter_map(|peer| peer.address.parse().ok()).collect()
+    }
+
     /// Takes over the addresses to ask.
     pub(crate) fn set(&self, addresses: &[SocketAddr]) {
         let mut roster = self.roster();

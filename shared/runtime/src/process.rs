@@ -15,7 +15,7 @@ use crate::sockets::{self, Sockets};
 use crate::supervise::{self, Posts};
 use crate::tier::TierProgram;
 use crate::worker::{self, Pulse, Requests, Shared};
-use crate::{clock, control, explain, peers, status, steer, writes};
+use crate::{clock, control, explain, peers, state, status, steer, writes};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use lb_core::config::model::Admin;
@@ -73,7 +73,10 @@ pub fn run<T: TierProgram>(path: &Path, start: &Start) -> anyhow::Result<()> {
     .context("registering metrics")?;
     let metrics = Arc::new(metrics);
     let identity = Identity::new(T::TIER, common.name, common.region, clock::unix_millis())?;
-    let site = Arc::new(Site::new(identity, metrics.clone(), base));
+    let mut site = Site::new(identity, metrics.clone(), base);
+    // Before a port is bound: the first request must find what was ordered.
+    site.orders = state::open(&common, &site)?;
+    let site = Arc::new(site);
     let threads = threads(common.threads);
     let tls = sockets::secure(&common, &site)?;
     let plan = build::plan::<T>(&config, &site, 1).map_err(anyhow::Error::msg)?;
@@ -127,6 +130,7 @@ pub fn run<T: TierProgram>(path: &Path, start: &Start) -> anyhow::Result<()> {
     let Sockets { rows, admin, taken } = sockets;
     let admin = AdminServer::open(admin, process.clone(), gate)?;
     control::start(shared.clone(), site)?;
+    state::start(shared.clone())?;
     worker::start(&shared, rows, threading, threads)?;
     let succession = succession.map(|succession| (succession, taken));
     let life = process.live(&admin, directory, succession, posts, start);

@@ -32,6 +32,8 @@ pub struct Common<'a> {
     pub shutdown: &'a model::Shutdown,
     /// Where an upgrade is handed over.
     pub run_directory: Option<&'a std::path::Path>,
+    /// Where orders are kept.
+    pub state: &'a model::State,
     /// The access log.
     pub access_log: &'a model::AccessLog,
     /// Which requests go where.

@@ -10,7 +10,7 @@
 //! **What a client may do.** An HTTP/1.1 connection may close just as it is reused, and HTTP/2 may refuse a stream.
 //! When it is certain that the request was not processed, or it is idempotent and its reused connection died before a
 //! byte of the answer, every real client sends it again on a new connection. So do we, once, under the id with `+1`
-//! at its end, and count it; [`Load::no_resend`] turns that off.
+//! at its end, and count it; [`Load::no_resend`] turns that off, [`Load::resend_unsent`] the less certain half of it.
 //!
 //! **Limits.** One process shares its two cores with the servers: hundreds to a few thousand requests per second.
 //! [`Report::max_lag`] tells how late the generator itself was.
@@ -45,11 +45,13 @@ pub enum Mode {
     H2c(usize),
 }
 
-/// What is sent a second time.
+/// Which requests are sent again, see the module's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Resend {
     Never,
+    /// Those that certainly were not processed.
     Unsent,
+    /// Those, and idempotent ones whose reused connection died silently.
     Safe,
 }
 
@@ -202,7 +204,8 @@ impl Load {
         self
     }
 
-    /// Sends again only what certainly was not processed: it was still in the client when its connection said goodbye.
+    /// Sends a request again only when it certainly was not processed: over HTTP/2 that is what GOAWAY tells a client to do
+    /// (RFC 9113 §6.8), and no fault.
     #[must_use]
     pub fn resend_unsent(mut self) -> Self {
         self.resend = Resend::Unsent;

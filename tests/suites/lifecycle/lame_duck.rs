@@ -1,4 +1,4 @@
-//! Leaving while others still send: behind a Service that lags, and below the global tier.
+//! The lame duck as others see it: the tier above, and whoever asks.
 
 use std::time::Duration;
 
@@ -6,16 +6,10 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use strata_tests::eventually;
 use strata_tests::http::Dial;
-use strata_tests::load::{Load, Mode, Report, Running};
 use strata_tests::server::Fault;
 use strata_tests::topology::{Platform, Topology};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::service::Service;
-
-/// How long a Service goes on sending after the signal.
-const LAG: Duration = Duration::from_secs(2);
-const LAME_DUCK: &str = "lame_duck: 4s";
 const EXIT: Duration = Duration::from_secs(20);
 /// Routes whose answers the replica gives itself.
 const MORE_ROUTES: &str = r#"
@@ -33,68 +27,6 @@ async fn start(shutdown: &'static str) -> Result<Platform> {
     let plan = plan.tune_global(move |file| file.front.shutdown = shutdown.to_owned());
     let plan = plan.tune_regional(move |file| file.front.shutdown = shutdown.to_owned());
     plan.start().await
-}
-
-/// Users of every kind.
-fn users(service: &Service) -> Result<Vec<Running>> {
-    let load = |mode, rate| {
-        let load = Load::at(service.address()).mode(mode).rate(rate);
-        load.posts(0.3, 500).no_resend().start()
-    };
-    [
-        load(Mode::KeepAlive, 150.0),
-        load(Mode::NewConnection, 50.0),
-        load(Mode::H2c(4), 100.0),
-    ]
-    .into_iter()
-    .collect()
-}
-
-/// Restarts each global replica in turn, as a rolling update does; tells what became of the users' requests.
-async fn roll(shutdown: &'static str) -> Result<Vec<Report>> {
-    let mut platform = start(shutdown).await?;
-    let addresses = platform.addresses();
-    let service = Service::start(&addresses).await?;
-    let users = users(&service)?;
-    eventually(EXIT, "users of every kind", async || {
-        let sent = users.iter().map(Running::sent).min();
-        ensure!(sent > Some(20), "{sent:?}");
-        Ok(())
-    })
-    .await?;
-    for global in &mut platform.globals {
-        let address = global.address();
-        global.signal(Signal::SIGTERM)?;
-        sleep(LAG).await;
-        service.remove(address);
-        let status = global.process()?.wait_exit(EXIT).await?;
-        ensure!(status.success(), "{status}");
-        global.restart().await?;
-        global.wait_ready().await?;
-        service.add(address);
-        sleep(Duration::from_millis(500)).await;
-    }
-    let mut reports = Vec::new();
-    for running in users {
-        reports.push(running.stop().await);
-    }
-    Ok(reports)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rolling_restart_behind_a_service_that_lags_fails_nothing() -> Result<()> {
-    for report in roll(LAME_DUCK).await? {
-        ensure!(report.failed == 0 && report.sent > 300, "{report}");
-    }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_lame_duck_requests_fail() -> Result<()> {
-    let reports = roll("lame_duck: 0s").await?;
-    let failed: u64 = reports.iter().map(|report| report.failed).sum();
-    ensure!(failed > 20, "the control: {failed} failed");
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -190,5 +122,43 @@ async fn own_answers_tell_a_trusted_peer_that_the_replica_leaves() -> Result<()>
         let after = told().await?;
         ensure!(after.iter().all(|told| *told == trusted), "{after:?}");
     }
+    Ok(())
+}
+
+/// Its word that it leaves counts for 5 s; the one that it is back ends that.
+#[tokio::test]
+async fn a_replica_that_was_restarted_is_taken_back_at_once() -> Result<()> {
+    let plan = Topology::two_tier().regions(1, 2, 1);
+    let plan = plan.tune_regional(|file| file.front.shutdown = "lame_duck: 2s".to_owned());
+    let mut platform = plan.start().await?;
+    let state = async |platform: &Platform, wanted: &str| {
+        let status = platform.globals[0].status().await?;
+        let replica = status["regions"][0]["replicas"][0].clone();
+        ensure!(replica["state"] == wanted, "not {wanted}: {replica}");
+        anyhow::Ok(())
+    };
+    eventually(EXIT, "a healthy replica", async || {
+        state(&platform, "healthy").await
+    })
+    .await?;
+    platform.replica("r1-a")?.signal(Signal::SIGTERM)?;
+    eventually(EXIT, "its word that it leaves", async || {
+        state(&platform, "draining").await
+    })
+    .await?;
+    let replica = platform.replica("r1-a")?;
+    ensure!(replica.process()?.wait_exit(EXIT).await?.success());
+    replica.restart().await?;
+    let back = Instant::now();
+    eventually(EXIT, "its return", async || {
+        let status = platform.globals[0].status().await?;
+        let replica = &status["regions"][0]["replicas"][0];
+        let is_back = replica["state"] == "ramping" || replica["state"] == "healthy";
+        ensure!(is_back, "{replica}");
+        Ok(())
+    })
+    .await?;
+    let took = back.elapsed();
+    ensure!(took < Duration::from_secs(3), "{took:?}");
     Ok(())
 }

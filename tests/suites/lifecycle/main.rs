@@ -3,5 +3,7 @@
 mod drain;
 mod lame_duck;
 mod regions;
+mod rolling;
 mod service;
 mod streams;
+mod users;

@@ -140,6 +140,7 @@ impl Reload for Regional {
             &mut self.run_directory,
             &old.run_directory,
         );
+        fixed(all, "state", STATE, &mut self.state, &old.state);
         access_log(all, &mut self.access_log, &old.access_log);
         listeners(all, &mut self.listeners, &old.listeners);
         deferred
@@ -169,6 +170,7 @@ impl Reload for Global {
             &mut self.run_directory,
             &old.run_directory,
         );
+        fixed(all, "state", STATE, &mut self.state, &old.state);
         access_log(all, &mut self.access_log, &old.access_log);
         listeners(all, &mut self.listeners, &old.listeners);
         deferred
@@ -178,6 +180,7 @@ impl Reload for Global {
 const IDENTITY: &str = "counters, health and reports are kept under it, so it stays until the end";
 const THREADS: &str = "threads are started with the program and stay until its end";
 const BOUND: &str = "the socket is bound and has connections; the old one stays";
+const STATE: &str = "orders are kept where they were found at the start";
 const RESTART: &str = "run `lbctl upgrade`, or restart this process, one replica at a time";
 
 fn fixed<T: Clone + PartialEq>(

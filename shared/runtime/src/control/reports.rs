@@ -46,9 +46,7 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
                 match tokio::time::timeout(TIMEOUT, report(&admin)).await {
                     Ok(Ok(report)) if report.region == region.name => {
                         let now = clock::now();
-                        if report.draining {
-                            leaving(&region.pool, &admin, now);
-                        }
+                        heard(&region.pool, &admin, report.draining, now);
                         region.memory.record(report, now);
                     }
                     Ok(Ok(report)) => log::warn!(
@@ -70,8 +68,8 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
     });
 }
 
-/// The replica with this admin address leaves.
-fn leaving(pool: &Pool, admin: &str, now: Instant) {
+/// The replica with this admin address leaves, or does not.
+fn heard(pool: &Pool, admin: &str, leaves: bool, now: Instant) {
     let of = |member: &&MemberSpec| member.admin.as_deref() == Some(admin);
     let names = pool
         .spec
@@ -83,7 +81,11 @@ fn leaving(pool: &Pool, admin: &str, now: Instant) {
     for name in names {
         let all = view.members.iter().map(|member| &member.endpoint);
         for endpoint in all.filter(|endpoint| endpoint.key.server == *name) {
-            pool.note_leaving(endpoint, now);
+            if leaves {
+                pool.note_leaving(endpoint, now);
+            } else {
+                pool.note_staying(endpoint, now);
+            }
         }
     }
 }

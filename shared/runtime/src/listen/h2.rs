@@ -69,7 +69,9 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection) {
             }
             // Streams that end in the middle, and a client that may not take them for whole.
             () = &mut ending, if left => {
-                h2.abrupt_shutdown(::h2::Reason::CANCEL);
+                if running.load(Relaxed) > 0 {
+                    h2.abrupt_shutdown(::h2::Reason::CANCEL);
+                }
                 return finish(h2).await;
             }
             // The patience is another one now.

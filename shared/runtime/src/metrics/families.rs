@@ -54,6 +54,10 @@ families! {
     pending: IntGaugeVec("pending_requests", "Requests that wait for a place in the pool.", &["pool"]);
     rate_limited: IntCounterVec("rate_limited_total", "Requests refused by a route's rate limit.", &["route"]);
     peers_live: IntGauge("peers_live", "Sister replicas that are alive and share the rate limits with this one.");
+    state_age: Gauge("state_age_seconds", "Time since all peers that share orders, or the store of orders, were last heard of.");
+    state_sync: IntCounterVec("state_sync_total", "Questions to peers or the store about orders, by result.", &["result"]);
+    state_durable: IntGauge("state_durable", "1 while orders survive a restart of this replica.");
+    state_faults: IntGauge("state_faults", "Faults of the file, the peers or the store of orders; the status names them.");
     drain_aborted: IntCounter("drain_aborted_requests_total", "Requests that were cut off when this process ended.");
     drain_inflight: IntGauge("drain_inflight", "Requests in flight while this process leaves; 0 before.");
     drain_progress: Gauge("drain_progress_ratio", "Share of the time that this process has to leave which is over; 0 before.");

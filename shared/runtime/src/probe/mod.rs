@@ -34,6 +34,7 @@ mod runner;
 mod tls;
 
 pub use runner::{CheckSnapshot, run};
+pub(crate) use tls::authorities;
 pub use tls::{ProbeTls, TlsSetupError};
 
 use fault::Fault;

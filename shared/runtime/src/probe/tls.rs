@@ -183,7 +183,11 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-fn authorities(file: Option<&Path>) -> Result<RootCertStore, TlsSetupError> {
+/// The authorities of a file, or the system's.
+///
+/// # Errors
+/// [`TlsSetupError`], also when there is none that can be used.
+pub(crate) fn authorities(file: Option<&Path>) -> Result<RootCertStore, TlsSetupError> {
     let mut store = RootCertStore::empty();
     match file {
         // A file that the operator names must be right as a whole.

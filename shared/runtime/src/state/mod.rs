@@ -19,22 +19,33 @@
 //! Two writes at one moment at two replicas that can't reach each other are both accepted, and the later one holds once they can.
 //! Each replica talks to each: about 20 of them are comfortable.
 
+mod embedded;
+mod etcd;
+mod file;
+mod http;
+mod keep;
 mod routes;
+mod run;
+mod store;
 mod submit;
 
 pub use submit::SubmitError;
 
 use crate::clock;
-use crate::peers::identify;
+use crate::peers::{Peers, identify};
 use crate::plan::Identity;
 use crate::upstream::Changes;
 use arc_swap::{ArcSwap, Guard};
+use embedded::Embedded;
+use keep::Kept;
 use lb_core::config::change::content_hash;
-use lb_core::drain::{Ahead, Book, Clock, Record, Snapshot, Stamp, Unfit};
-use lb_core::status::{Sheet, StateStatus};
+use lb_core::drain::{Ahead, Book, Clock, FORGET_MS, Record, Snapshot, Stamp, Unfit};
+use lb_core::status::{ReplicaIdentity, Sheet, StateStatus};
 pub(crate) use routes::{refused, write};
+pub(crate) use run::{open, start};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::StateStore;
 
 /// All orders that this replica knows of.
 pub struct Orders {
@@ -42,8 +53,19 @@ pub struct Orders {
     book: ArcSwap<Book>,
     inner: Mutex<Inner>,
     changes: Changes,
+    store: Arc<dyn StateStore>,
+    kept: Kept,
     /// One order at a time, so that each is planned in view of the one before.
     submits: tokio::sync::Mutex<()>,
+}
+
+/// Who says something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A peer; its clock may be wrong.
+    Peer,
+    /// What was in force here before, or what a store with the last word says.
+    Kept,
 }
 
 /// What goes with the book and changes with it.
@@ -73,21 +95,29 @@ pub enum MergeError {
 // === impl Orders ===
 
 impl Orders {
-    /// No orders, kept in memory alone.
+    /// No orders, kept in memory alone, and shared with nobody.
     #[must_use]
     pub fn in_memory(identity: Arc<Identity>) -> Arc<Self> {
+        let peers = Arc::new(Peers::new(&identity));
+        let store = Embedded::new(peers, Vec::new(), None);
+        Arc::new(Self::new(identity, Arc::new(store), Kept::nowhere()))
+    }
+
+    fn new(identity: Arc<Identity>, store: Arc<dyn StateStore>, kept: Kept) -> Self {
         let book = Book::default();
         let inner = Inner {
             clock: Clock::new(identity.replica.clone()),
             hash: hash(&book.snapshot()),
         };
-        Arc::new(Self {
+        Self {
             identity,
             book: ArcSwap::from_pointee(book),
             inner: Mutex::new(inner),
             changes: Changes::default(),
+            store,
+            kept,
             submits: tokio::sync::Mutex::default(),
-        })
+        }
     }
 
     /// The orders as they are now. For the data path too: nothing is locked.
@@ -114,8 +144,19 @@ impl Orders {
             return Err(MergeError::Format(sheet.snapshot.format));
         }
         self.lock().clock.see(&sheet.stamp, clock::unix_millis())?;
-        let (taken, refused) = self.take(sheet.snapshot.records.iter().cloned());
+        let (taken, refused) = self.adopt(sheet.snapshot.records.iter().cloned(), Source::Peer);
         refused.map_or(Ok(taken), Err)
+    }
+
+    /// Whether it is this process.
+    fn is_me(&self, who: &ReplicaIdentity) -> bool {
+        let me = identify(&self.identity, false);
+        (me.boot_id, &me.replica) == (who.boot_id, &who.replica)
+    }
+
+    /// Stands for all that is known here.
+    fn hash(&self) -> String {
+        self.lock().hash.clone()
     }
 
     /// All of them, for a peer.
@@ -134,39 +175,84 @@ impl Orders {
         }
     }
 
-    /// Where they are kept, for the status.
+    /// Where they are kept, and who has them.
     #[must_use]
     pub fn status(&self) -> StateStatus {
-        let hash = self.lock().hash.clone();
-        let records = self.book.load().iter().count();
+        let hash = self.hash();
+        let look = self.store.look(clock::now());
+        let agree = |hash: &Option<String>, mine: &String| hash.as_ref() == Some(mine);
+        let applied = look.peers.iter().filter(|peer| agree(&peer.hash, &hash));
         StateStatus {
-            store: "embedded".to_owned(),
+            store: self.store.kind().as_str().to_owned(),
+            durable: self.is_durable(),
+            faults: [self.kept.faults(), look.faults].concat(),
+            age_ms: u64::try_from(look.age.as_millis()).ok(),
+            records: count(self.book.load().iter().count()),
+            applied: count(applied.count()),
+            peers: look.peers,
             hash,
-            records: u32::try_from(records).unwrap_or(u32::MAX),
-            ..StateStatus::default()
         }
     }
 
+    /// Whether what is known survives a restart of this replica.
+    fn is_durable(&self) -> bool {
+        self.store.is_durable() || self.kept.is_good()
+    }
+
     /// Takes in records, and tells how many were news and why the first that was refused was.
-    fn take(&self, records: impl Iterator<Item = Record>) -> (u32, Option<MergeError>) {
+    pub(crate) fn adopt(
+        &self,
+        records: impl Iterator<Item = Record>,
+        source: Source,
+    ) -> (u32, Option<MergeError>) {
         let now = clock::unix_millis();
         let mut inner = self.lock();
         let mut book = Book::clone(&self.book.load());
         let (mut taken, mut refused) = (0, None);
+        // What all others forget must not come back from one that was away.
+        let records = records.filter(|record| {
+            let ended = record.ended_ms(now);
+            ended.is_none_or(|at| now.saturating_sub(at) < FORGET_MS)
+        });
         for record in records {
-            let seen = inner.clock.see(&record.updated, now);
-            let result = seen.map_err(MergeError::from);
+            let mut result = Ok(());
+            if let Err(ahead) = inner.clock.see(&record.updated, now) {
+                log::warn!("state: the order on {}: {ahead}", record.scope);
+                if source == Source::Peer {
+                    result = Err(MergeError::from(ahead));
+                }
+            }
             match result.and_then(|()| Ok(book.take(record)?)) {
                 Ok(is_news) => taken += u32::from(is_news),
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
         if taken > 0 {
-            inner.hash = hash(&book.snapshot());
-            self.book.store(Arc::new(book));
-            self.changes.note();
+            self.replace(&mut inner, book);
         }
         (taken, refused)
+    }
+
+    /// Forgets what ended long ago, and tells what that was.
+    fn forget(&self) -> Vec<Record> {
+        let mut inner = self.lock();
+        let before = self.book.load_full();
+        let mut book = Book::clone(&before);
+        if !book.forget(clock::unix_millis()) {
+            return Vec::new();
+        }
+        let gone = before
+            .iter()
+            .filter(|record| book.get(&record.scope).is_none());
+        let gone = gone.cloned().collect();
+        self.replace(&mut inner, book);
+        gone
+    }
+
+    fn replace(&self, inner: &mut Inner, book: Book) {
+        inner.hash = hash(&book.snapshot());
+        self.book.store(Arc::new(book));
+        self.changes.note();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -184,6 +270,10 @@ impl fmt::Debug for Orders {
 fn hash(snapshot: &Snapshot) -> String {
     // Records are in the order of their scopes, and fields in that of the type.
     content_hash(&[&serde_json::to_string(snapshot).unwrap_or_default()])
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

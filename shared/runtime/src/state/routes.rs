@@ -61,10 +61,14 @@ async fn state(orders: &Arc<Orders>, write: &Write) -> Written {
     let from = sheet.from.replica.clone();
     match orders.merge(&sheet) {
         Ok(taken) => {
+            if taken > 0 {
+                // In force already; whether it lasts is part of the answer.
+                let _ = orders.save(None).await;
+            }
             let ack = SheetAck {
                 from: identify(&orders.identity, false),
-                hash: orders.sheet().hash,
-                durable: false,
+                hash: orders.hash(),
+                durable: orders.is_durable(),
                 taken,
             };
             let mut done = Written::ok(&ack).by(&from);

@@ -1,9 +1,10 @@
 //! Taking an order: planned, kept, in force, told.
 
-use super::{MergeError, Orders};
+use super::store::WriteError;
+use super::{MergeError, Orders, Source};
 use crate::clock;
 use lb_core::drain::{Draft, DraftError, Planned, Record};
-use lb_core::status::Receipt;
+use lb_core::status::{PeerAck, Receipt};
 use std::sync::Arc;
 
 /// Why an order is not taken.
@@ -42,36 +43,102 @@ impl Orders {
     }
 
     async fn carry_out(&self, draft: Draft) -> Result<Receipt, SubmitError> {
-        let _turn = self.submits.lock().await;
+        let turn = self.submits.lock().await;
+        let version = self
+            .book
+            .load()
+            .get(&draft.scope)
+            .map_or(0, |known| known.version);
         let planned = {
             let mut inner = self.lock();
             draft.plan(&self.book.load(), &mut inner.clock, clock::unix_millis())?
         };
-        let (record, changed) = match planned {
-            Planned::Same(record) => (record, false),
-            Planned::New(record) => {
-                self.enforce(&record)?;
-                (record, true)
+        let record = match planned {
+            Planned::Same(record) => {
+                // Perhaps because the first answer was lost, or not all had it.
+                drop(turn);
+                let saved = self.save(None).await;
+                let peers = self.store.spread(self, &record).await;
+                return Ok(self.receipt(record, false, saved, peers));
             }
+            Planned::New(record) => record,
         };
-        Ok(Receipt {
+        self.write(&record, version).await?;
+        let saved = self.save(Some(&record)).await;
+        let mut told = None;
+        if let (Err(why), true) = (&saved, self.must_survive()) {
+            // Peers that have it on their disks will do: a disk that is full may be the reason for the drain.
+            let peers = self.store.spread(self, &record).await;
+            if !peers.iter().any(|peer| peer.applied && peer.durable) {
+                return Err(SubmitError::Unwritable(format!(
+                    "{why}. No peer has it on its disk either"
+                )));
+            }
+            told = Some(peers);
+        }
+        self.enforce(&record)?;
+        drop(turn);
+        let peers = match told {
+            Some(peers) => peers,
+            None => self.store.spread(self, &record).await,
+        };
+        Ok(self.receipt(record, true, saved, peers))
+    }
+
+    /// Whether a directory is configured and nothing else makes orders last.
+    fn must_survive(&self) -> bool {
+        self.kept.is_configured() && !self.store.is_durable()
+    }
+
+    async fn write(&self, record: &Record, version: u64) -> Result<(), SubmitError> {
+        match self.store.write(record, version).await {
+            Ok(()) => Ok(()),
+            Err(WriteError::Away(why)) => Err(SubmitError::Unwritable(why)),
+            Err(WriteError::Conflict(current)) => {
+                if let Some(current) = &current {
+                    self.adopt(std::iter::once((**current).clone()), Source::Kept);
+                }
+                let error = format!("another order on {} came at the same time", record.scope);
+                Err(SubmitError::Conflict { error, current })
+            }
+        }
+    }
+
+    fn receipt(
+        &self,
+        record: Record,
+        changed: bool,
+        saved: Result<(), String>,
+        peers: Vec<PeerAck>,
+    ) -> Receipt {
+        Receipt {
             record,
             changed,
-            durable: false,
-            note: Some("no directory is configured: it is lost when all replicas end".to_owned()),
-            peers: Vec::new(),
-        })
+            durable: saved.is_ok() || self.store.is_durable(),
+            // With a store that lasts, the file is a copy that need not be.
+            note: saved
+                .err()
+                .filter(|_| self.kept.is_configured() || !self.store.is_durable()),
+            peers,
+        }
     }
 
     /// Puts a record in force, unless a later one came meanwhile.
     fn enforce(&self, record: &Record) -> Result<(), SubmitError> {
-        match self.take(std::iter::once(record.clone())) {
+        match self.adopt(std::iter::once(record.clone()), Source::Kept) {
             (_, Some(MergeError::Unfit(unfit))) => Err(SubmitError::Invalid(unfit.to_string())),
             (_, Some(error)) => Err(SubmitError::Unwritable(error.to_string())),
-            (0, None) => Err(SubmitError::Conflict {
-                error: format!("another order on {} came at the same time", record.scope),
-                current: self.book.load().get(&record.scope).cloned().map(Box::new),
-            }),
+            (0, None) => {
+                let current = self.book.load().get(&record.scope).cloned();
+                // A watch, or a peer, may have been quicker with it than this.
+                if current.as_ref() == Some(record) {
+                    return Ok(());
+                }
+                Err(SubmitError::Conflict {
+                    error: format!("another order on {} came at the same time", record.scope),
+                    current: current.map(Box::new),
+                })
+            }
             (_, None) => Ok(()),
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn draft(region: &str, action: Action) -> Draft {
     }
 }
 
-fn post(path: &str, body: &impl serde::Serialize) -> Write {
+pub(super) fn post(path: &str, body: &impl serde::Serialize) -> Write {
     Write {
         path: path.to_owned(),
         body: serde_json::to_value(body).unwrap(),

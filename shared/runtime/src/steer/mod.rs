@@ -211,7 +211,7 @@ fn refuse(record: &Record, check: Check) -> Written {
             .collect()
     };
     let why: Vec<&str> = broken.iter().map(|refusal| refusal.why.as_str()).collect();
-    let error = format!("refused: {}", why.join("; "));
+    let error = why.join("; ");
     let rules: Vec<&str> = broken.iter().map(|refusal| refusal.rule.as_str()).collect();
     let body = Refused {
         error: error.clone(),

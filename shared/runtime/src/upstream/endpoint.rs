@@ -195,6 +195,11 @@ impl Endpoint {
         before <= now.as_nanos()
     }
 
+    /// Forgets that it leaves; `true` when that is news.
+    pub(super) fn note_staying(&self, now: Instant) -> bool {
+        self.leaves_until.swap(0, Relaxed) > now.as_nanos()
+    }
+
     /// Whether an operator drained it.
     #[must_use]
     pub fn is_drained(&self) -> bool {

@@ -90,6 +90,14 @@ impl Pool {
         self.changes.note();
     }
 
+    /// Notes that an endpoint says it stays: one that was restarted does not serve the rest of the time for its word of before.
+    /// Otherwise a rolling restart would find both replicas of two leaving.
+    pub fn note_staying(&self, endpoint: &Endpoint, now: Instant) {
+        if endpoint.note_staying(now) {
+            self.mark_stale();
+        }
+    }
+
     /// Notes that an endpoint leaves: new requests go to the others, as long as there are some.
     pub fn note_leaving(&self, endpoint: &Endpoint, now: Instant) {
         if endpoint.note_leaving(now + LEAVES_FOR, now) {

@@ -31,6 +31,7 @@ mod regions;
 mod report;
 mod routes;
 mod shutdown;
+mod state;
 mod targets;
 mod upstream;
 
@@ -71,6 +72,7 @@ fn check_regional(config: &Regional, document: &Document) -> Result<(), Faults> 
     limits::check(&mut report, &config.limits, &root.key("limits"));
     limits::access_log(&mut report, &config.access_log, &root.key("access_log"));
     shutdown::check(&mut report, &config.shutdown, &root.key("shutdown"));
+    state::check(&mut report, &config.state, &root.key("state"));
     routes::check(&mut report, &config.routes);
     targets::regional(&mut report, &config.routes, &config.pools);
     pools::check(&mut report, &config.pools, &config.listeners);
@@ -85,6 +87,7 @@ fn check_global(config: &Global, document: &Document) -> Result<(), Faults> {
     limits::check(&mut report, &config.limits, &root.key("limits"));
     limits::access_log(&mut report, &config.access_log, &root.key("access_log"));
     shutdown::check(&mut report, &config.shutdown, &root.key("shutdown"));
+    state::check(&mut report, &config.state, &root.key("state"));
     routes::check(&mut report, &config.routes);
     targets::global(&mut report, &config.routes, &config.regions);
     geo::check(&mut report, config);

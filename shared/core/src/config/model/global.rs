@@ -2,7 +2,7 @@
 
 use super::health::{HealthCheck, Outlier};
 use super::listener::{AccessLog, Admin, Listener, Threading};
-use super::{Limits, Route, Shutdown, UpstreamHttp, UpstreamTls};
+use super::{Limits, Route, Shutdown, State, UpstreamHttp, UpstreamTls};
 use crate::config::scalar::{DurationText, Percent, ServerAddressFormat};
 use crate::name::{RegionName, ReplicaName, ServerName};
 use schemars::JsonSchema;
@@ -30,7 +30,7 @@ pub struct Global {
     #[serde(default)]
     pub admin: Admin,
     /// Admin addresses of the sister replicas, `address:port` or `name:port` (all addresses of the name count): rate limits are divided
-    /// among those that are alive. This replica may be among them.
+    /// among those that are alive, and orders (`state`) are shared with them. This replica may be among them.
     #[serde(default)]
     #[schemars(with = "Vec<ServerAddressFormat>")]
     pub peers: Vec<String>,
@@ -47,6 +47,9 @@ pub struct Global {
     /// paths start at this file's directory. Absent: no upgrade in place.
     #[serde(default)]
     pub run_directory: Option<PathBuf>,
+    /// Where operators' orders (drains) are kept. Not changed while the program runs.
+    #[serde(default)]
+    pub state: State,
     /// The access log.
     #[serde(default)]
     pub access_log: AccessLog,

@@ -13,6 +13,7 @@ mod protect;
 mod regional;
 mod route;
 mod shutdown;
+mod state;
 mod traffic;
 
 pub use global::{Cidr, Failover, GeoSource, Global, Location, Region, RegionOrder, RegionReplica};
@@ -30,4 +31,5 @@ pub use route::{
     Timeouts,
 };
 pub use shutdown::Shutdown;
+pub use state::{Etcd, EtcdTls, State, StoreKind};
 pub use traffic::{Fault, FaultAbort, FaultDelay, Mirror, RateKey, RateLimit, RegionAffinity};

@@ -1,7 +1,7 @@
 //! The regional tier's file.
 
 use super::listener::{AccessLog, Admin, Listener, Threading};
-use super::{Cidr, Limits, Pool, Route, Shutdown};
+use super::{Cidr, Limits, Pool, Route, Shutdown, State};
 use crate::config::scalar::ServerAddressFormat;
 use crate::name::{RegionName, ReplicaName, ZoneName};
 use schemars::JsonSchema;
@@ -33,7 +33,7 @@ pub struct Regional {
     #[serde(default)]
     pub admin: Admin,
     /// Admin addresses of the sister replicas, `address:port` or `name:port` (all addresses of the name count): rate limits are divided
-    /// among those that are alive. This replica may be among them.
+    /// among those that are alive, and orders (`state`) are shared with them. This replica may be among them.
     #[serde(default)]
     #[schemars(with = "Vec<ServerAddressFormat>")]
     pub peers: Vec<String>,
@@ -50,6 +50,9 @@ pub struct Regional {
     /// paths start at this file's directory. Absent: no upgrade in place.
     #[serde(default)]
     pub run_directory: Option<PathBuf>,
+    /// Where operators' orders (drains) are kept. Not changed while the program runs.
+    #[serde(default)]
+    pub state: State,
     /// The access log.
     #[serde(default)]
     pub access_log: AccessLog,

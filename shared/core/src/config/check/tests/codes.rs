@@ -395,6 +395,48 @@ fn peers() {
 }
 
 #[test]
+fn state() {
+    use Code::{BadFormat, DuplicateName, MissingKey, Unreachable, WrongLength, WrongType};
+    for (text, code, path) in [
+        ("{ store: etcd }", MissingKey, "state.store"),
+        ("{ etcd: { endpoints: [a:1] } }", Unreachable, "state.etcd"),
+        ("{ etcd: }", WrongType, "state.etcd"),
+        ("{ directory: '' }", BadFormat, "state.directory"),
+        (
+            "{ store: etcd, etcd: { endpoints: [] } }",
+            WrongLength,
+            "state.etcd.endpoints",
+        ),
+        (
+            "{ store: etcd, etcd: { endpoints: [\"http://a:1\"] } }",
+            BadFormat,
+            "state.etcd.endpoints[0]",
+        ),
+        (
+            "{ store: etcd, etcd: { endpoints: [a:1, a:1] } }",
+            DuplicateName,
+            "state.etcd.endpoints[1]",
+        ),
+        (
+            "{ store: etcd, etcd: { endpoints: [a:1], user: u } }",
+            MissingKey,
+            "state.etcd.user",
+        ),
+        (
+            "{ store: etcd, etcd: { endpoints: [a:1], tls: { key: k } } }",
+            MissingKey,
+            "state.etcd.tls.key",
+        ),
+    ] {
+        let file = edit(GLOBAL, "routes:\n", &format!("state: {text}\nroutes:\n"));
+        assert_eq!(global(&file), [(code, 4, path.to_owned())], "{text}");
+    }
+    let whole = "{ store: etcd, directory: s, etcd: { endpoints: [a:1, b:1], tls: { certificate: c, key: k }, user: u, password_file: p } }";
+    let file = edit(REGIONAL, "routes:\n", &format!("state: {whole}\nroutes:\n"));
+    assert_eq!(regional(&file), []);
+}
+
+#[test]
 fn failover_settings_that_contradict_each_other() {
     let with = |settings: &str| {
         let text = edit(

@@ -1,0 +1,133 @@
+//! What is known of the peers that orders are shared with.
+
+use crate::state::store::Look;
+use lb_core::status::StatePeer;
+use lb_core::time::Instant;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The peers by their admin address.
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    peers: Mutex<BTreeMap<SocketAddr, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// Since when it is looked for.
+    since: Instant,
+    replica: Option<String>,
+    hash: Option<String>,
+    at: Option<Instant>,
+    error: Option<String>,
+}
+
+// === impl Directory ===
+
+impl Directory {
+    /// Forgets all but these.
+    pub(super) fn keep(&self, addresses: &[SocketAddr], now: Instant) {
+        let mut peers = self.lock();
+        peers.retain(|address, _| addresses.contains(address));
+        for address in addresses {
+            peers.entry(*address).or_insert_with(|| Known::new(now));
+        }
+    }
+
+    /// It is not one with whom orders are shared.
+    pub(super) fn forget(&self, address: SocketAddr) {
+        self.lock().remove(&address);
+    }
+
+    /// A peer has told what it knows.
+    pub(super) fn hear(&self, address: SocketAddr, replica: &str, hash: &str, now: Instant) {
+        self.heard(address, Some(replica), hash.to_owned(), now);
+    }
+
+    /// A peer knows the same as this replica.
+    pub(super) fn agrees(&self, address: SocketAddr, hash: String, now: Instant) {
+        self.heard(address, None, hash, now);
+    }
+
+    fn heard(&self, address: SocketAddr, replica: Option<&str>, hash: String, now: Instant) {
+        let mut peers = self.lock();
+        // Unless the file no longer names it.
+        let Some(known) = peers.get_mut(&address) else {
+            return;
+        };
+        if let Some(replica) = replica {
+            known.replica = Some(replica.to_owned());
+        }
+        (known.hash, known.at) = (Some(hash), Some(now));
+        if known.error.take().is_some() {
+            let name = known.replica.as_deref().unwrap_or_default();
+            log::info!("state: peer {address} {name} shares its orders again");
+        }
+    }
+
+    /// A peer could not be asked, or what it told is refused. Told once.
+    pub(super) fn fault(&self, address: SocketAddr, error: String) {
+        let mut peers = self.lock();
+        let Some(known) = peers.get_mut(&address) else {
+            return;
+        };
+        if known.error.as_ref() != Some(&error) {
+            log::warn!("state: orders of peer {address} can't be had: {error}");
+        }
+        known.error = Some(error);
+    }
+
+    /// Its name, or its address while that is unknown.
+    pub(super) fn name(&self, address: SocketAddr) -> String {
+        let peers = self.lock();
+        let name = peers.get(&address).and_then(|known| known.replica.clone());
+        name.unwrap_or_else(|| address.to_string())
+    }
+
+    /// The age is that of the peer that was silent for longest.
+    pub(super) fn look(&self, now: Instant) -> Look {
+        let peers = self.lock();
+        let age = |known: &Known| now.since(known.at.unwrap_or(known.since));
+        let oldest = peers.values().map(age).max();
+        let describe = |(address, known): (&SocketAddr, &Known)| StatePeer {
+            address: address.to_string(),
+            replica: known.replica.clone(),
+            hash: known.hash.clone(),
+            age_ms: known.at.map(|_| millis(age(known))),
+            error: known.error.clone(),
+        };
+        let faults = peers.iter().filter_map(|(address, known)| {
+            let error = known.error.as_ref()?;
+            Some(format!("peer {address}: {error}"))
+        });
+        Look {
+            age: oldest.unwrap_or_default(),
+            faults: faults.collect(),
+            peers: peers.iter().map(describe).collect(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Known>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    const fn new(since: Instant) -> Self {
+        Self {
+            since,
+            replica: None,
+            hash: None,
+            at: None,
+            error: None,
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

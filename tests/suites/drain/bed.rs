@@ -1,0 +1,204 @@
+//! Three global replicas that share orders, three regions, and an operator with `lbctl`.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use strata_tests::eventually;
+use strata_tests::load::Running;
+use strata_tests::ports;
+use strata_tests::process::Launch;
+use strata_tests::tools;
+use strata_tests::topology::{Platform, Topology};
+use tempfile::TempDir;
+
+use crate::relay::Relay;
+
+/// For what happens soon, on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(15);
+/// The target: no new requests after this.
+pub(crate) const TARGET: Duration = Duration::from_secs(1);
+const GLOBALS: usize = 3;
+
+/// The platform; `relays[from][to]` is how one global replica reaches another.
+pub(crate) struct Bed {
+    pub(crate) platform: Platform,
+    pub(crate) relays: Vec<Vec<Relay>>,
+    dir: TempDir,
+}
+
+/// What `lbctl` did.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) code: i32,
+    pub(crate) text: String,
+}
+
+impl Bed {
+    /// All regions of one priority; `extra` is pasted into each regional file.
+    pub(crate) async fn start(extra: &'static str) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("strata-drain-").tempdir()?;
+        let token = dir.path().join("token");
+        std::fs::write(&token, "a-token-of-the-tests-0123456789")?;
+        std::fs::set_permissions(&token, PermissionsExt::from_mode(0o600))?;
+        let admins = ports::several(GLOBALS)?;
+        let mut relays = Vec::new();
+        for _ in &admins {
+            let row = admins.iter().map(|admin| Relay::start(*admin));
+            relays.push(row.collect::<Result<Vec<_>>>()?);
+        }
+        let lists: Vec<Vec<String>> = relays
+            .iter()
+            .map(|row: &Vec<Relay>| row.iter().map(|r| r.address().to_string()).collect())
+            .collect();
+        let (base, file) = (dir.path().to_owned(), token.clone());
+        let plan = Topology::two_tier().globals(GLOBALS).regions(3, 1, 2);
+        let plan = plan.tune_global(move |global| {
+            let at: usize = global.name.trim_start_matches('g').parse().unwrap_or(1);
+            global.admin = admins[at - 1];
+            global.front.admin = format!("token_file: \"{}\"", file.display());
+            let own = base.join(&global.name);
+            global.extra = format!(
+                "peers: {:?}\nstate: {{ directory: \"{}\" }}\n",
+                lists[at - 1],
+                own.display()
+            );
+            global
+                .regions
+                .iter_mut()
+                .for_each(|region| region.priority = 1);
+        });
+        let file = token.clone();
+        let plan = plan.tune_regional(move |regional| {
+            regional.front.admin = format!("token_file: \"{}\"", file.display());
+            regional.extra = extra.to_owned();
+        });
+        let platform = plan.start().await?;
+        let bed = Self {
+            platform,
+            relays,
+            dir,
+        };
+        bed.acquainted().await?;
+        Ok(bed)
+    }
+
+    /// Waits until all replicas have heard of each other.
+    async fn acquainted(&self) -> Result<()> {
+        eventually(SOON, "peers that agree", async || {
+            for global in &self.platform.globals {
+                let state = global.status().await?["state"].clone();
+                ensure!(state["applied"] == GLOBALS - 1, "{state}");
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) fn token(&self) -> PathBuf {
+        self.dir.path().join("token")
+    }
+
+    pub(crate) fn admin(&self, at: usize) -> SocketAddr {
+        self.platform.globals[at].admin()
+    }
+
+    /// Runs `lbctl` as an operator does, against global replica `at`.
+    pub(crate) async fn lbctl(&self, at: usize, line: &str) -> Result<Told> {
+        self.lbctl_at(self.admin(at), line).await
+    }
+
+    /// The same against any replica.
+    pub(crate) async fn lbctl_at(&self, admin: SocketAddr, line: &str) -> Result<Told> {
+        let token = self.token().display().to_string();
+        let admin = admin.to_string();
+        let front = ["--admin", &admin, "--token-file", &token];
+        let words = line.split(' ').map(str::to_owned);
+        let args = front.into_iter().map(str::to_owned).chain(words);
+        let launch = Launch::new("lbctl", tools::program("lbctl")?).args(args);
+        let (status, text) = launch
+            .env("USER", "ada")
+            .run(Duration::from_secs(90))
+            .await?;
+        Ok(Told {
+            code: status.code().unwrap_or(-1),
+            text,
+        })
+    }
+
+    /// An order that must be taken.
+    pub(crate) async fn order(&self, at: usize, line: &str) -> Result<Told> {
+        let told = self.lbctl(at, line).await?;
+        ensure!(told.code == 0, "lbctl {line}: {}: {}", told.code, told.text);
+        Ok(told)
+    }
+
+    /// Requests that a region's replicas have had.
+    pub(crate) async fn requests(&self, region: usize) -> Result<u64> {
+        let mut sum = 0;
+        for replica in &self.platform.regions[region].replicas {
+            let total = replica.status().await?["requests_total"].clone();
+            sum += total.as_u64().context("no total")?;
+        }
+        Ok(sum)
+    }
+
+    /// A replica's view of an order: its stage and share.
+    pub(crate) async fn stage(&self, at: usize, scope: &str) -> Result<(String, f64)> {
+        let answer = self.platform.globals[at]
+            .admin_get("/api/v1/drains")
+            .await?;
+        let all = answer.json()?;
+        let all = all.as_array().context("no list")?;
+        let found = all.iter().find(|order| order["scope"] == scope);
+        let text = |order: &Value| order["stage"].as_str().unwrap_or_default().to_owned();
+        Ok(found.map_or(("active".to_owned(), 1.0), |order| {
+            (text(order), order["share"].as_f64().unwrap_or(-1.0))
+        }))
+    }
+
+    /// Waits until a replica says so.
+    pub(crate) async fn reaches(&self, at: usize, scope: &str, stage: &str) -> Result<()> {
+        eventually(SOON, "a stage", async || {
+            let seen = self.stage(at, scope).await?;
+            ensure!(
+                seen.0 == stage,
+                "replica {at}: {scope} is {seen:?}, not {stage}"
+            );
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until each region has had some requests since now.
+    pub(crate) async fn served_everywhere(&self) -> Result<()> {
+        let mut before = Vec::new();
+        for region in 0..3 {
+            before.push(self.requests(region).await?);
+        }
+        eventually(SOON, "requests in each region", async || {
+            for (region, before) in before.iter().enumerate() {
+                let now = self.requests(region).await?;
+                ensure!(now > before + 20, "region {region}: {before} to {now}");
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Users at all global replicas.
+    pub(crate) fn users(&self) -> Result<Running> {
+        let load = self.platform.load().rate(200.0).posts(0.3, 500);
+        load.users(500).no_resend().start()
+    }
+}
+
+/// Ends the load: nothing failed.
+pub(crate) async fn unharmed(users: Running) -> Result<()> {
+    let report = users.stop().await;
+    ensure!(report.failed == 0 && report.sent > 200, "{report}");
+    Ok(())
+}

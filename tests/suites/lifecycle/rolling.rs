@@ -1,0 +1,101 @@
+//! Rolling restarts of each tier under users of every kind: nothing fails. Without a lame duck or a drain, it does.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use strata_tests::topology::Replica;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::sleep;
+
+use crate::service::Service;
+use crate::users::{Accounts, Stage, Users};
+
+/// How long a Service goes on sending after the signal.
+const LAG: Duration = Duration::from_secs(5);
+const EXIT: Duration = Duration::from_secs(30);
+/// Downloads and uploads take 3 s: longer than the lame duck, shorter than the drain. Streams part 0.5 to 2.5 s after its begin.
+const REGIONAL: &str = "lame_duck: 2s, drain: 4s, stream_drain: 4s";
+const GLOBAL: &str = "lame_duck: 6s, drain: 4s, stream_drain: 4s";
+
+/// The tier above hides a replica that just ends: what was refused is safe to try elsewhere. Here it may not.
+const NO_RETRY: &str = "retry: { retries: 0, budget_floor: 0, budget: 0% }";
+
+/// Two at a time would ask more of two cores than they have, and requests would fail for that.
+async fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::const_new(());
+    ONE.lock().await
+}
+
+async fn begin_again(replica: &mut Replica) -> Result<()> {
+    let status = replica.process()?.wait_exit(EXIT).await?;
+    ensure!(status.success(), "{status}");
+    replica.restart().await
+}
+
+/// Restarts regional replicas in turn, each as soon as the one before is ready.
+async fn roll_regional(shutdown: &'static str, count: usize) -> Result<Accounts> {
+    let _alone = alone().await;
+    let mut stage = Stage::start(1, shutdown, NO_RETRY).await?;
+    let users = Users::start(stage.platform.address()?).await?;
+    let regions = stage.platform.regions.iter_mut();
+    let replicas = regions.flat_map(|region| &mut region.replicas);
+    for replica in replicas.take(count) {
+        replica.signal(Signal::SIGTERM)?;
+        begin_again(replica).await?;
+    }
+    users.stop(stage.platform.ledgers()).await
+}
+
+/// Restarts global replicas in turn, behind a Service that hears of it late.
+async fn roll_global(shutdown: &'static str, count: usize) -> Result<Accounts> {
+    let _alone = alone().await;
+    let mut stage = Stage::start(2, shutdown, "").await?;
+    let service = Service::start(&stage.platform.addresses()).await?;
+    let users = Users::start(service.address()).await?;
+    for replica in stage.platform.globals.iter_mut().take(count) {
+        replica.signal(Signal::SIGTERM)?;
+        sleep(LAG).await;
+        service.remove(replica.address());
+        begin_again(replica).await?;
+        service.add(replica.address());
+    }
+    users.stop(stage.platform.ledgers()).await
+}
+
+fn nothing_failed(accounts: &Accounts) -> Result<()> {
+    ensure!(accounts.failed() == 0 && accounts.is_busy(), "{accounts}");
+    for kind in ["websocket", "gRPC"] {
+        ensure!(
+            accounts.parted(kind) > 0,
+            "{kind} saw none of it: {accounts}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_the_regional_tier_nobody_notices() -> Result<()> {
+    nothing_failed(&roll_regional(REGIONAL, 4).await?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_the_global_tier_behind_a_slow_service_nobody_notices() -> Result<()> {
+    nothing_failed(&roll_global(GLOBAL, 2).await?)
+}
+
+/// The control.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_the_regional_tier_without_a_lame_duck_fails() -> Result<()> {
+    let accounts = roll_regional("lame_duck: 0s, drain: 4s, stream_drain: 4s", 2).await?;
+    ensure!(accounts.failed() > 0, "the control: {accounts}");
+    Ok(())
+}
+
+/// The control.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_the_global_tier_without_a_lame_duck_fails() -> Result<()> {
+    let accounts = roll_global("lame_duck: 0s, drain: 4s, stream_drain: 4s", 1).await?;
+    ensure!(accounts.failed() > 20, "the control: {accounts}");
+    Ok(())
+}
