@@ -3,6 +3,7 @@
 use super::journal::Journal;
 use super::slot::Slot;
 use crate::lifecycle::Lifecycle;
+use crate::state::Orders;
 use lb_core::status::Tier;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,6 +19,8 @@ pub(crate) struct Estate {
     pub(crate) admin: Arc<Slot>,
     /// The stage of the process.
     pub(crate) lifecycle: Lifecycle,
+    /// What operators ordered.
+    pub(crate) orders: Arc<Orders>,
     /// What is known of the upgrade.
     pub(crate) journal: Arc<Journal>,
     /// Its own predecessor may still serve again.
@@ -32,6 +35,7 @@ impl Estate {
         slots: Vec<(usize, Arc<Slot>)>,
         admin: Arc<Slot>,
         lifecycle: Lifecycle,
+        orders: Arc<Orders>,
         journal: Journal,
     ) -> Self {
         Self {
@@ -39,6 +43,7 @@ impl Estate {
             slots,
             admin,
             lifecycle,
+            orders,
             journal: Arc::new(journal),
             probation: Arc::default(),
         }

@@ -7,7 +7,7 @@ use super::message::{Introduction, Message, SocketHead, SocketKind};
 use super::slot::{Gate, Lent, Slot};
 use super::{DirectoryError, LONGEST, PROMPT, PROTOCOL, RunDirectory, directory::SocketFile};
 use crate::lifecycle::Stage;
-use lb_core::status::HandoverPhase;
+use lb_core::status::{HandoverPhase, Sheet};
 use std::convert::Infallible;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener as Bound;
@@ -174,7 +174,7 @@ impl Offer {
             .map(|(_, slot)| slot)
             .collect();
         taken.iter().for_each(|slot| slot.set(Gate::Shut));
-        if let Err(error) = commit(&mut link).await {
+        if let Err(error) = commit(&mut link, self.estate.orders.sheet()).await {
             taken.iter().for_each(|slot| slot.set(Gate::Open));
             // Should it still live, it must not serve beside this process.
             let reason = error.to_string();
@@ -282,8 +282,9 @@ impl Offer {
     }
 }
 
-async fn commit(link: &mut Link) -> Result<(), LinkError> {
-    link.send(&Message::Commit).await?;
+async fn commit(link: &mut Link, orders: Sheet) -> Result<(), LinkError> {
+    let orders = Some(Box::new(orders));
+    link.send(&Message::Commit { orders }).await?;
     match link.receive_within(TAKE).await? {
         Message::Took => Ok(()),
         other => Err(LinkError::Nonsense(format!("{other:?}"))),
