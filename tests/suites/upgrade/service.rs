@@ -200,7 +200,7 @@ async fn systemctl_reload_under_load_fails_nothing() -> Result<()> {
     ensure!(systemd.systemctl(&["reload", "global-lb"]).await.is_err());
     ensure!(systemd.main_pid("global-lb").await? == before, "{before}");
     users.at_work().await?;
-    users.satisfied().await?;
+    users.satisfied(&rig.platform).await?;
     std::fs::write(&root, good)?;
     systemd
         .systemctl(&["stop", "global-lb", "regional-lb"])
