@@ -28,6 +28,7 @@ fn draw(answers: &[Answered<Status>], view: View) -> String {
         drawn += &config(&only.config, view.colour);
         drawn += &overload(only, view.colour);
         drawn += &peers(only);
+        drawn += &orders(only);
         drawn += &section(&listeners(only), view);
         drawn += &section(&routes(only), view);
     }
@@ -131,6 +132,31 @@ fn peers(status: &Status) -> String {
         "\npeers   {} live, and this one ({})\n",
         status.peers_live,
         told.join(", ")
+    )
+}
+
+/// Where orders of operators are, and who has them; nothing from a replica that doesn't know.
+fn orders(status: &Status) -> String {
+    let state = &status.state;
+    if state.store.is_empty() {
+        return String::new();
+    }
+    let durable = if state.durable {
+        "durable"
+    } else {
+        "not durable"
+    };
+    let faults: String = state
+        .faults
+        .iter()
+        .map(|fault| format!("        {}\n", clean(fault)))
+        .collect();
+    format!(
+        "\norders  {} in {}, {durable}, the same at {}/{} peers\n{faults}",
+        state.records,
+        clean(&state.store),
+        state.applied,
+        state.peers.len(),
     )
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use strata_tests::eventually;
+use strata_tests::http::{Dial, full};
 
 use crate::stage::{run, served_by};
 
@@ -98,5 +99,31 @@ async fn the_cookie_keeps_a_user_in_a_region() -> Result<()> {
         anywhere.insert(stage.port_for("e", "/static/a", &fields).await?);
     }
     ensure!(anywhere.len() == 2, "the control: {anywhere:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_order_is_taken_and_kept_in_the_directory() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let token = "0123456789abcdef0123456789abcdef";
+    let stage = run("examples/shared-orders.yaml", |dir| {
+        let file = dir.join("tokens");
+        std::fs::write(&file, token)?;
+        Ok(std::fs::set_permissions(
+            &file,
+            PermissionsExt::from_mode(0o600),
+        )?)
+    })
+    .await?;
+    let order = r#"{"scope":{"region":"eu"},"action":"drain","reason":"power work","actor":"ada"}"#;
+    let request = http::Request::post("/api/v1/orders")
+        .header("authorization", format!("Bearer {token}"))
+        .header("x-lb-request", "1");
+    let answer = Dial::http1(stage.admin)
+        .send(request.body(full(order))?)
+        .await?;
+    ensure!(answer.status == 200, "{}", answer.text());
+    let receipt = answer.json()?;
+    ensure!(receipt["durable"] == true, "{receipt}");
     Ok(())
 }

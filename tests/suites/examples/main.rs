@@ -12,7 +12,7 @@ use strata_tests::process::Launch;
 use strata_tests::tools;
 
 /// Files that a test here runs.
-const RUN: [&str; 16] = [
+const RUN: [&str; 17] = [
     "examples/affinity.yaml",
     "examples/dns-servers.yaml",
     "examples/geo.yaml",
@@ -23,6 +23,7 @@ const RUN: [&str; 16] = [
     "examples/redirects.yaml",
     "examples/region-affinity.yaml",
     "examples/shadow.yaml",
+    "examples/shared-orders.yaml",
     "examples/sticky-hash.yaml",
     "examples/tls-sni.yaml",
     "examples/websocket.yaml",

@@ -158,11 +158,25 @@ async fn two_replicas_with_one_directory_are_told_so() -> Result<()> {
         state: format!("directory: \"{}\"", dir.path().display()),
         ..Plan::default()
     };
-    let bed = plan.start().await?;
-    let status = bed.status(1).await?;
+    let mut bed = plan.start().await?;
+    // Whoever was first has it.
+    let first = usize::from(bed.status(1).await?["durable"] == true);
+    let second = 1 - first;
+    let status = bed.status(second).await?;
     let faults = status["faults"].to_string();
     ensure!(faults.contains("a directory of its own"), "{status}");
     ensure!(status["durable"] == false, "{status}");
+    // As at an upgrade: the other one leaves, and what it wrote last is not lost.
+    bed.order(first, &draft("r1", "drain"), 200).await?;
+    bed.replica(first).kill();
+    eventually(SOON, "the directory for itself", async || {
+        let status = bed.status(second).await?;
+        ensure!(status["durable"] == true, "{status}");
+        Ok(())
+    })
+    .await?;
+    bed.replica(second).restart().await?;
+    ensure!(bed.knows(second, "r1").await?.as_deref() == Some("drain"));
     Ok(())
 }
 

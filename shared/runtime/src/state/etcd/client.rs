@@ -68,16 +68,21 @@ impl Client {
     ) -> Result<T, String> {
         let body = Bytes::from(serde_json::to_vec(body).unwrap_or_default());
         let mut faults = Vec::new();
-        for _ in &self.endpoints {
-            let endpoint = self.endpoint();
-            let asked = timeout(DEADLINE, self.ask_logged_in(&endpoint, path, &body)).await;
+        // Others ask at the same time: each goes round all members from where it began.
+        let begin = self.first.load(Relaxed);
+        for turn in begin..begin + self.endpoints.len() {
+            let endpoint = self.endpoint(turn);
+            let asked = timeout(DEADLINE, self.ask_logged_in(endpoint, path, &body)).await;
             let answer =
                 asked.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {DEADLINE:?}")));
             match answer.and_then(|reply| understood(&reply)) {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    self.first
+                        .store(turn % self.endpoints.len().max(1), Relaxed);
+                    return Ok(value);
+                }
                 Err(error) => faults.push(format!("{endpoint}: {error:#}")),
             }
-            self.next();
         }
         Err(format!("no member of etcd answers ({})", faults.join("; ")))
     }
@@ -92,8 +97,8 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<Incoming, String> {
         let body = Bytes::from(serde_json::to_vec(body).unwrap_or_default());
-        let endpoint = self.endpoint();
-        let opened = timeout(DEADLINE, self.send(&endpoint, path, body)).await;
+        let endpoint = self.endpoint(self.first.load(Relaxed));
+        let opened = timeout(DEADLINE, self.send(endpoint, path, body)).await;
         let opened =
             opened.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {DEADLINE:?}")));
         let response = opened.map_err(|error| format!("etcd {endpoint}: {error:#}"))?;
@@ -195,9 +200,9 @@ impl Client {
         Ok(request.body(Full::new(body))?)
     }
 
-    fn endpoint(&self) -> String {
-        let at = self.first.load(Relaxed) % self.endpoints.len().max(1);
-        self.endpoints.get(at).cloned().unwrap_or_default()
+    fn endpoint(&self, turn: usize) -> &str {
+        let at = turn % self.endpoints.len().max(1);
+        self.endpoints.get(at).map_or("", String::as_str)
     }
 }
 

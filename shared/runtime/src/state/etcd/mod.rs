@@ -179,7 +179,11 @@ impl Etcd {
             return Ok(());
         }
         let (current, _) = self.current(&key).await?;
-        Err(WriteError::Conflict(current.map(Box::new)))
+        match current {
+            // A member wrote it, and its answer was lost: the next one was asked.
+            Some(current) if current.updated == record.updated => Ok(()),
+            current => Err(WriteError::Conflict(current.map(Box::new))),
+        }
     }
 
     async fn current(&self, key: &str) -> Result<(Option<Record>, u64), WriteError> {
@@ -251,10 +255,12 @@ impl StateStore for Etcd {
 
     async fn write(&self, record: &Record, version: u64) -> Result<(), WriteError> {
         let done = self.put(record, version).await;
-        if let Err(WriteError::Away(error)) = &done {
-            self.fail(error.clone());
-        }
-        done
+        let Err(WriteError::Away(error)) = done else {
+            return done;
+        };
+        self.fail(error.clone());
+        let more = "was it written nevertheless, it comes into force when the store is back";
+        Err(WriteError::Away(format!("{error}; {more}")))
     }
 
     async fn spread(&self, orders: &Orders, record: &Record) -> Vec<PeerAck> {
