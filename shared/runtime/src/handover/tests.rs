@@ -55,7 +55,7 @@ fn old(count: usize) -> Old {
     let region = RegionName::new("eu").unwrap();
     let name = ReplicaName::new("r1").unwrap();
     let identity = Identity::new(crate::plan::Tier::Regional, &name, Some(&region), 1).unwrap();
-    let orders = crate::state::Orders::in_memory(identity.into());
+    let orders = crate::state::Orders::in_memory(Arc::new(identity));
     let estate = Estate::new(Tier::Regional, slots, admin, lifecycle, orders, journal);
     let estate = Arc::new(estate);
     let draft = Draft::new(directory.clone()).unwrap();
