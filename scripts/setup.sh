@@ -27,6 +27,9 @@ missing() {
     want h2load nghttp2-client
     want openssl openssl
     want etcd etcd-server
+    # For the test that reloads a service; it starts a systemd in namespaces of its own.
+    want systemd-analyze systemd
+    want nsenter util-linux
     # For the small disks of tests that fill one.
     want mount mount
     # Debian's own Python comes without the part of `venv` that makes a pip.

@@ -113,6 +113,7 @@ impl Posts {
             sockets.slots(threads),
             sockets.admin.slot.clone(),
             shared.lifecycle.clone(),
+            shared.orders.clone(),
             journal,
         );
         Self {
@@ -139,13 +140,16 @@ impl<T: TierProgram> Process<T> {
         let draft = directory.map(Draft::new).transpose()?;
         let publish = |draft: Draft| draft.publish(posts.estate.clone());
         let (offer, parent) = if let Some((mut succession, taken)) = succession {
-            tokio::select! {
+            let orders = tokio::select! {
                 ready = succession.get_ready(taken, &self.journal, || self.unready()) => ready?,
                 _ = signals.next() => {
                     log::info!("told to end before it took over; the process that serves goes on");
                     succession.leave().await;
                     return Ok(());
                 }
+            };
+            if let Some(Err(error)) = orders.map(|orders| self.shared.orders.merge(&orders)) {
+                log::error!("orders of the process before are not taken: {error}");
             }
             self.announce(admin);
             posts.first.iter().for_each(|slot| slot.set(Gate::Open));

@@ -38,8 +38,18 @@ pub(crate) struct Told {
 }
 
 impl Bed {
-    /// All regions of one priority; `extra` is pasted into each regional file.
+    /// All regions share by weight; `extra` is pasted into each regional file.
     pub(crate) async fn start(extra: &'static str) -> Result<Self> {
+        Self::start_as(extra, "weighted").await
+    }
+
+    /// The same with users whom a cookie binds to their region.
+    pub(crate) async fn with_cookies() -> Result<Self> {
+        let policy = "weighted, affinity: { ttl: 5m, secret_file: \"@\" }";
+        Self::start_as("", policy).await
+    }
+
+    async fn start_as(extra: &'static str, policy: &'static str) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("strata-drain-").tempdir()?;
         let token = dir.path().join("token");
         std::fs::write(&token, "a-token-of-the-tests-0123456789")?;
@@ -66,10 +76,7 @@ impl Bed {
                 lists[at - 1],
                 own.display()
             );
-            global
-                .regions
-                .iter_mut()
-                .for_each(|region| region.priority = 1);
+            global.policy = policy.replace('@', &file.display().to_string());
         });
         let file = token.clone();
         let plan = plan.tune_regional(move |regional| {

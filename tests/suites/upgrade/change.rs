@@ -2,6 +2,8 @@
 
 use anyhow::{Result, ensure};
 use strata_tests::http;
+use strata_tests::process::Launch;
+use strata_tests::tools;
 use strata_tests::topology::Tier;
 use strata_tests::{eventually, ports};
 
@@ -42,7 +44,7 @@ async fn threads_come_and_go() -> Result<()> {
     rewrite(&rig.config(), |text| text + "threading: work_stealing\n")?;
     rig.upgraded(&["--no-wait"]).await?;
     users.at_work().await?;
-    users.satisfied().await?;
+    users.satisfied(&rig.platform).await?;
     Ok(())
 }
 
@@ -65,7 +67,7 @@ async fn one_socket_becomes_several() -> Result<()> {
     })
     .await?;
     users.at_work().await?;
-    users.satisfied().await?;
+    users.satisfied(&rig.platform).await?;
     Ok(())
 }
 
@@ -98,7 +100,7 @@ async fn listeners_come_and_go() -> Result<()> {
     .await?;
     rig.gone(old).await?;
     rig.serves(new).await?;
-    users.satisfied().await?;
+    users.satisfied(&rig.platform).await?;
     Ok(())
 }
 
@@ -128,5 +130,33 @@ async fn a_dry_run_changes_nothing() -> Result<()> {
     rig.serves(pid).await?;
     let state = rig.handover().await?;
     ensure!(state["attempts"] == 0, "{state}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_ordered_stays_in_force() -> Result<()> {
+    let mut rig = Rig::start(Tier::Regional, "200ms").await?;
+    let socket = rig
+        .run_directory()
+        .join(format!("admin-{}.sock", rig.pid()?));
+    let order = Launch::new("lbctl", tools::program("lbctl")?).args(["server", "drain"]);
+    let order = order.args([
+        "web/r1-web-1",
+        "--actor",
+        "me",
+        "--reason",
+        "a test",
+        "--force",
+        "--admin",
+    ]);
+    order
+        .arg(format!("unix:{}", socket.display()))
+        .run_ok(SOON)
+        .await?;
+    rig.upgraded(&["--no-wait"]).await?;
+    let status = rig.status().await?;
+    let server = &status["pools"][0]["endpoints"][0];
+    ensure!(server["server"] == "r1-web-1", "{server}");
+    ensure!(server["state"] == "drained", "{server}");
     Ok(())
 }

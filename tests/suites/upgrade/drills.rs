@@ -32,7 +32,7 @@ where
     let next = rig.upgraded(&["--no-wait"]).await?;
     rig.serves(next).await?;
     users.at_work().await?;
-    users.satisfied().await?;
+    users.satisfied(&rig.platform).await?;
     Ok(())
 }
 
@@ -179,7 +179,7 @@ async fn a_real_one_that_is_killed_in_its_probation_is_replaced_by_the_old() -> 
     rig.serves(old).await?;
     let users = Users::start(rig.platform.address()?)?;
     users.at_work().await?;
-    users.satisfied().await?;
+    users.satisfied(&rig.platform).await?;
     Ok(())
 }
 

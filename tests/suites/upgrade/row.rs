@@ -35,12 +35,10 @@ async fn in_a_row(tier: Tier) -> Result<()> {
         last = pid;
     }
     users.at_work().await?;
-    let sent = users.satisfied().await?;
-    println!("{UPGRADES} upgrades of {tier:?}: {sent} requests, 0 failed");
+    let sent = users.satisfied(&rig.platform).await?;
+    eprintln!("{UPGRADES} upgrades of {tier:?}: {sent} requests, 0 failed");
     let handover = rig.handover().await?;
     ensure!(handover["last"]["ok"] == true, "{handover}");
-    let report = rig.platform.servers().map(|s| s.ledger().counts().clone());
-    println!("servers saw {:?}", report.collect::<Vec<_>>());
     Ok(())
 }
 
@@ -66,8 +64,9 @@ async fn a_restart_without_a_hand_over_fails_requests() -> Result<()> {
         replica.restart().await?;
     }
     users.at_work().await?;
-    let (sent, failed) = users.end().await?;
-    ensure!(failed > 20, "the control: {failed} of {sent} failed");
+    let (sent, reports) = users.end().await?;
+    let failed: u64 = reports.iter().map(|report| report.failed).sum();
+    ensure!(failed > 5, "the control: {failed} of {sent} failed");
     Ok(())
 }
 

@@ -10,10 +10,12 @@ use http::Request;
 use http_body_util::BodyExt;
 use strata_tests::eventually;
 use strata_tests::http::{Dial, empty};
-use strata_tests::load::{Load, Mode, Running};
+use strata_tests::load::{Load, Mode, Report, Running};
 use strata_tests::pattern;
 use strata_tests::raw::RawConn;
+use strata_tests::reconcile::reconcile;
 use strata_tests::server::BODY_SEED;
+use strata_tests::topology::Platform;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
@@ -111,17 +113,22 @@ impl Users {
         .await
     }
 
-    /// Ends them; fails when a request did. Gives back how many there were.
-    pub(crate) async fn satisfied(self) -> Result<u64> {
-        let (sent, failed) = self.end().await?;
-        ensure!(failed == 0, "{failed} of {sent} failed");
+    /// Ends them; fails when a request did, or when the servers' account differs from theirs. Gives back how many there were.
+    pub(crate) async fn satisfied(self, platform: &Platform) -> Result<u64> {
+        let (sent, reports) = self.end().await?;
+        for report in reports {
+            ensure!(report.failed == 0, "{report}");
+            let account = reconcile(&report, platform.ledgers());
+            ensure!(account.is_clean(), "{account:?}");
+        }
         Ok(sent)
     }
 
-    /// Ends them; tells how many short requests there were, and how many of them failed.
-    pub(crate) async fn end(mut self) -> Result<(u64, u64)> {
+    /// Ends them; tells how many requests and messages there were, and what became of the short requests.
+    pub(crate) async fn end(mut self) -> Result<(u64, Vec<Report>)> {
         self.stop.send_replace(true);
         let (mut sent, mut failed, mut resent) = (self.done.load(Relaxed), 0, 0);
+        let mut reports = Vec::new();
         for load in self.loads.drain(..) {
             let report = load.stop().await;
             if report.failed > 0 {
@@ -130,12 +137,13 @@ impl Users {
             resent += report.resent;
             sent += report.sent;
             failed += report.failed;
+            reports.push(report);
         }
         while let Some(task) = self.tasks.join_next().await {
             task??;
         }
-        println!("{sent} requests and messages, {resent} sent again, {failed} failed");
-        Ok((sent, failed))
+        eprintln!("{sent} requests and messages, {resent} sent again, {failed} failed");
+        Ok((sent, reports))
     }
 }
 

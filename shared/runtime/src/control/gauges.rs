@@ -88,6 +88,7 @@ impl Gauges {
             }
             let factors = &candidate.factors;
             for (kind, share) in [
+                ("dial", factors.dial),
                 ("ramp", factors.ramp),
                 ("shift", factors.shift),
                 ("spill", factors.spill),

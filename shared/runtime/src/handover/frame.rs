@@ -20,8 +20,8 @@ use tokio::time::timeout;
 
 /// Descriptors in one frame. The kernel takes 253.
 pub(super) const BATCH: usize = 64;
-/// Size of a message in bytes: a batch of sockets with long names is a tenth of this.
-const MAX_MESSAGE: usize = 256 << 10;
+/// Size of a message in bytes: some ten thousand orders.
+const MAX_MESSAGE: usize = 4 << 20;
 /// Room for one read.
 const CHUNK: usize = 8 << 10;
 

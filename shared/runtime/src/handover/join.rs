@@ -5,7 +5,7 @@ use super::inherit::Inheritance;
 use super::journal::{Journal, Outcome};
 use super::message::{Introduction, Message};
 use super::{DirectoryError, Estate, LONGEST, PROMPT, PROTOCOL, Parent, RunDirectory, Slot};
-use lb_core::status::{HandoverPhase, Tier};
+use lb_core::status::{HandoverPhase, Sheet, Tier};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -98,7 +98,8 @@ impl Succession {
         Ok((made, inheritance))
     }
 
-    /// Waits until `pending` says that nothing is, and gives the word; returns when this process is to serve.
+    /// Waits until `pending` says that nothing is, and gives the word; returns when this process is to serve, with what
+    /// operators ordered.
     ///
     /// # Errors
     /// It took too long, or the predecessor changed its mind.
@@ -107,7 +108,7 @@ impl Succession {
         taken: Vec<u32>,
         journal: &Journal,
         pending: impl Fn() -> Vec<String>,
-    ) -> Result<(), JoinError> {
+    ) -> Result<Option<Box<Sheet>>, JoinError> {
         journal.enter(HandoverPhase::Waiting, self.predecessor);
         let warm = async {
             loop {
@@ -129,7 +130,7 @@ impl Succession {
         let ready = self.link.send(&Message::Ready { taken }).await;
         ready.map_err(LinkText::from)?;
         match self.link.receive_within(PROMPT).await {
-            Ok(Message::Commit) => Ok(()),
+            Ok(Message::Commit { orders }) => Ok(orders),
             other => Err(unwanted(other)),
         }
     }

@@ -1,6 +1,6 @@
 //! What predecessor and successor say to each other.
 
-use lb_core::status::Tier;
+use lb_core::status::{Sheet, Tier};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -19,8 +19,12 @@ pub(super) enum Message {
     },
     /// Successor: it could serve now, on these sockets.
     Ready { taken: Vec<u32> },
-    /// Predecessor: it no longer accepts on those; the successor is to.
-    Commit,
+    /// Predecessor: it no longer accepts on those; the successor is to. With what operators ordered up to now: the successor has
+    /// read its orders when it started, and some may have come since.
+    Commit {
+        #[serde(default)]
+        orders: Option<Box<Sheet>>,
+    },
     /// Successor: it accepts.
     Took,
     /// Predecessor: the probation is over.

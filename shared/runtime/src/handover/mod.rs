@@ -47,6 +47,7 @@
 //! overlap in both configurations (`0.0.0.0:80` and then `127.0.0.1:80`): the second one can't be bound while the first is held.
 
 mod directory;
+mod estate;
 mod frame;
 mod inherit;
 mod join;
@@ -59,11 +60,12 @@ mod slot;
 mod watch;
 
 pub(crate) use directory::{DirectoryError, RunDirectory, SocketFile};
+pub(crate) use estate::Estate;
 pub(crate) use inherit::Inheritance;
 pub(crate) use join::{JoinError, Succession};
 pub(crate) use journal::Journal;
 pub(crate) use message::Introduction;
-pub(crate) use offer::{Committed, Draft, Estate, Offer};
+pub(crate) use offer::{Committed, Draft, Offer};
 pub(crate) use retire::{Retired, retire};
 pub(crate) use slot::{Gate, Slot, Watch};
 pub(crate) use watch::Parent;

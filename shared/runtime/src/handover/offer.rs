@@ -1,17 +1,18 @@
 //! The predecessor's side until the commit: nothing of what a successor does before it is ready changes how this process serves.
 
+use super::estate::Estate;
 use super::frame::{BATCH, Link, LinkError};
-use super::journal::{Journal, Outcome};
+use super::journal::Outcome;
 use super::message::{Introduction, Message, SocketHead, SocketKind};
 use super::slot::{Gate, Lent, Slot};
 use super::{DirectoryError, LONGEST, PROMPT, PROTOCOL, RunDirectory, directory::SocketFile};
-use crate::lifecycle::{Lifecycle, Stage};
-use lb_core::status::{HandoverPhase, Tier};
+use crate::lifecycle::Stage;
+use lb_core::status::{HandoverPhase, Sheet};
 use std::convert::Infallible;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener as Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -19,23 +20,6 @@ use tokio::net::{UnixListener, UnixStream};
 const REFUSAL: Duration = Duration::from_secs(1);
 /// How long a successor may take to begin: nobody accepts meanwhile, and connections wait in the kernel.
 const TAKE: Duration = Duration::from_secs(2);
-
-/// What a process has to hand over.
-#[derive(Debug)]
-pub(crate) struct Estate {
-    /// Its tier.
-    pub(crate) tier: Tier,
-    /// The listening sockets, each with its thread.
-    pub(crate) slots: Vec<(usize, Arc<Slot>)>,
-    /// The admin listener.
-    pub(crate) admin: Arc<Slot>,
-    /// The stage of the process.
-    pub(crate) lifecycle: Lifecycle,
-    /// What is known of the upgrade.
-    pub(crate) journal: Arc<Journal>,
-    /// Its own predecessor may still serve again.
-    pub(super) probation: Arc<AtomicBool>,
-}
 
 /// Waits for successors at `upgrade.sock`.
 #[derive(Debug)]
@@ -60,27 +44,6 @@ pub(crate) struct Committed {
     pub(super) link: Link,
     pub(super) pid: u32,
     pub(super) taken: Vec<Arc<Slot>>,
-}
-
-// === impl Estate ===
-
-impl Estate {
-    pub(crate) fn new(
-        tier: Tier,
-        slots: Vec<(usize, Arc<Slot>)>,
-        admin: Arc<Slot>,
-        lifecycle: Lifecycle,
-        journal: Journal,
-    ) -> Self {
-        Self {
-            tier,
-            slots,
-            admin,
-            lifecycle,
-            journal: Arc::new(journal),
-            probation: Arc::default(),
-        }
-    }
 }
 
 // === impl Draft ===
@@ -211,7 +174,7 @@ impl Offer {
             .map(|(_, slot)| slot)
             .collect();
         taken.iter().for_each(|slot| slot.set(Gate::Shut));
-        if let Err(error) = commit(&mut link).await {
+        if let Err(error) = commit(&mut link, self.estate.orders.sheet()).await {
             taken.iter().for_each(|slot| slot.set(Gate::Open));
             // Should it still live, it must not serve beside this process.
             let reason = error.to_string();
@@ -319,8 +282,9 @@ impl Offer {
     }
 }
 
-async fn commit(link: &mut Link) -> Result<(), LinkError> {
-    link.send(&Message::Commit).await?;
+async fn commit(link: &mut Link, orders: Sheet) -> Result<(), LinkError> {
+    let orders = Some(Box::new(orders));
+    link.send(&Message::Commit { orders }).await?;
     match link.receive_within(TAKE).await? {
         Message::Took => Ok(()),
         other => Err(LinkError::Nonsense(format!("{other:?}"))),

@@ -3,10 +3,12 @@
 use super::frame::{BATCH, Link, LinkError};
 use super::message::{Message, SocketHead, SocketKind};
 use super::notify::Supervisor;
-use super::offer::{Draft, Estate};
+use super::offer::Draft;
 use super::*;
 use crate::lifecycle::{Lifecycle, Stage};
+use crate::plan::Identity;
 use lb_core::config::model::Listener;
+use lb_core::name::{RegionName, ReplicaName};
 use lb_core::status::{HandoverPhase, Tier};
 use prometheus::{IntCounterVec, Opts};
 use std::net::TcpListener;
@@ -50,7 +52,11 @@ fn old(count: usize) -> Old {
     let lifecycle = Lifecycle::default();
     lifecycle.advance(Stage::Serving);
     let journal = Journal::new(Some(directory.path()), counter());
-    let estate = Estate::new(Tier::Regional, slots, admin, lifecycle, journal);
+    let region = RegionName::new("eu").unwrap();
+    let name = ReplicaName::new("r1").unwrap();
+    let identity = Identity::new(crate::plan::Tier::Regional, &name, Some(&region), 1).unwrap();
+    let orders = crate::state::Orders::in_memory(Arc::new(identity));
+    let estate = Estate::new(Tier::Regional, slots, admin, lifecycle, orders, journal);
     let estate = Arc::new(estate);
     let draft = Draft::new(directory.clone()).unwrap();
     let offer = draft.publish(estate.clone()).unwrap();
@@ -133,7 +139,7 @@ async fn a_successor_that_leaves_before_it_serves_changes_nothing() {
             }
             if step > 1 {
                 let commit = succession.link.receive().await.unwrap();
-                assert_eq!(commit, Message::Commit);
+                assert!(matches!(commit, Message::Commit { orders: Some(_) }));
             }
             drop((succession, inheritance));
             while old.estate.journal.read().phase != HandoverPhase::None {
@@ -228,7 +234,7 @@ async fn a_frame_may_come_in_pieces_and_nonsense_ends_it() {
         far
     };
     let (message, mut far) = tokio::join!(link.receive(), feed);
-    assert_eq!(message.unwrap(), Message::Commit);
+    assert_eq!(message.unwrap(), Message::Commit { orders: None });
     far.write_all(&[&length[2..], b"{\"say\":\"hop\"} "].concat())
         .await
         .unwrap();

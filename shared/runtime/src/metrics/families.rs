@@ -86,7 +86,7 @@ families! {
     pool_panic: IntGaugeVec("pool_panic", "1 while a pool ignores health because too little of it is routable.", &["pool"]);
     region_state: IntGaugeVec("region_state", "1 for the state that a region is in.", &["target", "state"]);
     region_transitions: IntCounterVec("region_transitions_total", "Changes of a region's state, by the state after and the reason.", &["target", "state", "reason"]);
-    region_share: GaugeVec("region_share_ratio", "What scales a region's part: kind ramp, shift (slow), spill (given away), room (for requests of regions that are out) or spare (for spilled ones).", &["target", "kind"]);
+    region_share: GaugeVec("region_share_ratio", "What scales a region's part: kind dial (ordered), ramp, shift (slow), spill (given away), room (for requests of regions that are out) or spare (for spilled ones).", &["target", "kind"]);
     region_isolated: IntGauge("region_isolated", "1 while this replica takes itself to be cut off from the regions.");
     region_report_age: GaugeVec("region_report_age_seconds", "Age of a region's last report.", &["target"]);
     config_info: IntGaugeVec("config_info", "1 for the configuration that serves.", &["hash"]);

@@ -84,7 +84,8 @@ fn place(set: &RegionSet, region: &RegionEntry, candidate: &Candidate, inherits:
         takes: candidate.takes_requests(),
         demand_rps: set.together.orders.demand(region.name.as_str()).or(rps),
         capacity_rps: told.or(configured).or_else(derived),
-        is_fresh: summary.is_some(),
+        // Who never reports can't be late.
+        is_fresh: summary.is_some() || !region.memory.has_reported(),
         inherits,
     }
 }

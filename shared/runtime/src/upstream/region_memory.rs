@@ -77,6 +77,12 @@ impl RegionMemory {
         }
     }
 
+    /// Whether a replica has ever reported.
+    #[must_use]
+    pub fn has_reported(&self) -> bool {
+        !self.reports().is_empty()
+    }
+
     /// Notes that a probe of one of its replicas passed.
     pub fn probe_passed(&self) {
         self.passes.fetch_add(1, Relaxed);
