@@ -96,6 +96,14 @@ impl Kept {
         }
     }
 
+    /// Writes again: the successor has died.
+    pub(super) async fn resume(&self) {
+        if let Some(keeper) = &self.keeper {
+            let _turn = self.writing.lock().await;
+            keeper.resume();
+        }
+    }
+
     fn note(&self, fault: Option<String>) {
         let mut state = self.lock();
         match (&state.fault, &fault) {

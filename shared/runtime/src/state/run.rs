@@ -105,7 +105,16 @@ async fn tend(shared: &Shared) {
                 left = true;
                 orders.kept.leave().await;
             }
-            _ = catch_up.tick(), if !left => orders.catch_up().await,
+            _ = catch_up.tick() => {
+                if left && !shared.lifecycle.is_leaving() {
+                    left = false;
+                    leaving = shared.lifecycle.leaving();
+                    orders.kept.resume().await;
+                }
+                if !left {
+                    orders.catch_up().await;
+                }
+            }
             _ = forget.tick() => {
                 let gone = orders.forget();
                 if !gone.is_empty() {

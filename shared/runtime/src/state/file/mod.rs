@@ -187,6 +187,11 @@ impl Keeper {
         *self.lock() = Lock::Left;
     }
 
+    /// Writes again: the successor has died.
+    pub(crate) fn resume(&self) {
+        *self.lock() = Lock::Free;
+    }
+
     /// Writes the orders; they are on disk when this returns.
     pub(crate) fn save(&self, snapshot: &Snapshot, alive_ms: u64) -> Result<(), FileFault> {
         self.acquire()?;

@@ -99,6 +99,10 @@ async fn two_processes_do_not_write_over_each_other() {
     keeper.leave();
     other.save(&snapshot, 2).unwrap();
     assert!(keeper.save(&snapshot, 3).is_err(), "it has let go");
+    keeper.resume();
+    assert!(keeper.save(&snapshot, 4).is_err(), "the successor has it");
+    drop(other);
+    keeper.save(&snapshot, 5).unwrap();
 }
 
 #[tokio::test]
