@@ -113,7 +113,7 @@ pub fn plan(basins: &mut [&mut Basin], rules: &Rules, now: Instant) {
                 basin.aim_room(room.min(1.0), spare.min(1.0), rules, now);
             }
             // Nothing is known that it could be short of.
-            None => basin.aim_room(1.0, 1.0, rules, now),
+            None => basin.open_room(now),
         }
     }
 }
