@@ -27,29 +27,37 @@ pub(crate) fn exchange(
     post: Option<&Post>,
     timeout: Duration,
 ) -> Result<(u16, String), Failure> {
-    let admin = format!("{SCHEME}{socket}");
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::new(Exit::Failed, format!("asking {admin}: {error}"))
-    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| failed(&error))?;
-    let request = request(path, post).map_err(|error| failed(&error))?;
-    runtime.block_on(async {
-        let asked = async {
-            let stream = UnixStream::connect(socket)
-                .await
-                .map_err(|error| unreachable(&admin, &error.to_string()))?;
-            answer(stream, request)
-                .await
-                .map_err(|error| failed(&error))
-        };
-        match tokio::time::timeout(timeout, asked).await {
-            Ok(answer) => answer,
-            Err(_elapsed) => Err(late(&admin, timeout)),
-        }
-    })
+        .map_err(|error| failed(socket, &error))?;
+    runtime.block_on(ask(socket, path, post, timeout))
+}
+
+/// The same from within a runtime.
+pub(crate) async fn ask(
+    socket: &str,
+    path: &str,
+    post: Option<&Post>,
+    timeout: Duration,
+) -> Result<(u16, String), Failure> {
+    let admin = format!("{SCHEME}{socket}");
+    let request = request(path, post).map_err(|error| failed(socket, &error))?;
+    let asked = async {
+        let stream = UnixStream::connect(socket)
+            .await
+            .map_err(|error| unreachable(&admin, &error.to_string()))?;
+        let answer = answer(stream, request).await;
+        answer.map_err(|error| failed(socket, &error))
+    };
+    match tokio::time::timeout(timeout, asked).await {
+        Ok(answer) => answer,
+        Err(_elapsed) => Err(late(&admin, timeout)),
+    }
+}
+
+fn failed(socket: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failed, format!("asking {SCHEME}{socket}: {error}"))
 }
 
 fn request(path: &str, post: Option<&Post>) -> Result<Request<Full<Bytes>>, hyper::http::Error> {

@@ -23,6 +23,7 @@ pub mod ports;
 pub mod process;
 pub mod raw;
 pub mod reconcile;
+pub mod relay;
 pub mod server;
 pub mod strays;
 pub mod subject;

@@ -9,7 +9,6 @@
 //! as a successor that is started elsewhere would not belong to the unit.
 
 mod follow;
-mod local;
 mod place;
 mod running;
 mod steps;

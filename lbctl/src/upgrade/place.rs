@@ -1,11 +1,15 @@
 //! The run directory, as it is found.
 
-use super::local;
 use crate::failure::{Exit, Failure};
+use crate::unix;
 use lb_core::status::{Handover, HandoverPhase};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Time for an answer.
+const LIMIT: Duration = Duration::from_secs(3);
 
 /// A run directory in which a process serves.
 #[derive(Debug)]
@@ -70,18 +74,22 @@ impl Place {
 
     /// How far a process is.
     pub(super) async fn ask(&self, pid: u32) -> Option<Handover> {
-        let socket = self.path.join(format!("admin-{pid}.sock"));
-        let (status, body) = local::get(&socket, "/api/v1/handover").await.ok()?;
+        let (status, body) = self.get(pid, "/api/v1/handover").await.ok()?;
         (status == 200)
-            .then(|| serde_json::from_slice(&body).ok())
+            .then(|| serde_json::from_str(&body).ok())
             .flatten()
     }
 
     /// Whether a process is ready.
     pub(super) async fn is_ready(&self, pid: u32) -> bool {
-        let socket = self.path.join(format!("admin-{pid}.sock"));
-        let answer = local::get(&socket, "/readyz").await;
+        let answer = self.get(pid, "/readyz").await;
         answer.is_ok_and(|(status, _)| status == 200)
+    }
+
+    /// Status and body of a GET at a process's own socket.
+    async fn get(&self, pid: u32, path: &str) -> Result<(u16, String), Failure> {
+        let socket = self.path.join(format!("admin-{pid}.sock"));
+        unix::ask(&socket.display().to_string(), path, None, LIMIT).await
     }
 
     /// Makes sure that no upgrade is under way.

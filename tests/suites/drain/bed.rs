@@ -15,7 +15,7 @@ use strata_tests::tools;
 use strata_tests::topology::{Platform, Topology};
 use tempfile::TempDir;
 
-use crate::relay::Relay;
+use strata_tests::relay::Relay;
 
 /// For what happens soon, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(15);

@@ -3,7 +3,5 @@
 mod bed;
 mod cookies;
 mod orders;
-#[path = "../state/relay.rs"]
-mod relay;
 mod rules;
 mod together;

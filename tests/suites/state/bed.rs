@@ -13,7 +13,7 @@ use strata_tests::topology::{Platform, Replica, Topology};
 use strata_tests::{eventually, ports};
 use tempfile::TempDir;
 
-use crate::relay::Relay;
+use strata_tests::relay::Relay;
 
 pub(crate) const SOON: Duration = Duration::from_secs(15);
 pub(crate) const TOKEN: &str = "a-token-of-the-tests-0123456789";

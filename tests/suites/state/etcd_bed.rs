@@ -13,7 +13,7 @@ use strata_tests::tools::Tool;
 use tempfile::TempDir;
 
 use crate::bed::Plan;
-use crate::relay::Relay;
+use strata_tests::relay::Relay;
 
 const START: Duration = Duration::from_secs(30);
 

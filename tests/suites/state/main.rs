@@ -5,6 +5,5 @@ mod disk;
 mod etcd;
 mod etcd_access;
 mod etcd_bed;
-mod relay;
 mod share;
 mod token;

@@ -223,6 +223,7 @@ fn units() -> PathBuf {
 #[tokio::test]
 async fn the_units_are_sound() -> Result<()> {
     let Some(analyze) = tools::find("systemd-analyze") else {
+        ensure!(std::env::var_os("CI").is_none(), "needs systemd-analyze");
         println!("no systemd-analyze here: the units are not verified");
         return Ok(());
     };

@@ -212,11 +212,7 @@ impl Candidate {
 
     /// Whether it takes new requests while all is in order.
     #[must_use]
-    pub fn takes_requests(&self) -> bool {
-        self.is_usable()
-    }
-
-    fn is_usable(&self) -> bool {
+    pub fn is_usable(&self) -> bool {
         self.condition.is_usable() && self.is_in_service()
     }
 

@@ -81,7 +81,7 @@ fn place(set: &RegionSet, region: &RegionEntry, candidate: &Candidate, inherits:
     let configured = region.capacity_rps.map(f64::from);
     Place {
         name: region.name.clone(),
-        takes: candidate.takes_requests(),
+        takes: candidate.is_usable(),
         demand_rps: set.together.orders.demand(region.name.as_str()).or(rps),
         capacity_rps: told.or(configured).or_else(derived),
         // Who never reports can't be late.

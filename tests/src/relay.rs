@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::ports;
 use anyhow::{Context, Result};
-use strata_tests::ports;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 /// Carries connections to one address, or leaves them hanging.
 #[derive(Debug)]
-pub(crate) struct Relay {
+pub struct Relay {
     address: SocketAddr,
     open: watch::Sender<bool>,
     _task: JoinSet<()>,
@@ -21,7 +21,12 @@ pub(crate) struct Relay {
 // === impl Relay ===
 
 impl Relay {
-    pub(crate) fn start(target: SocketAddr) -> Result<Self> {
+    /// Begins to carry connections to `target`.
+    ///
+    /// # Errors
+    ///
+    /// When no address is free.
+    pub fn start(target: SocketAddr) -> Result<Self> {
         let address = ports::free()?;
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
@@ -37,16 +42,18 @@ impl Relay {
         })
     }
 
-    pub(crate) const fn address(&self) -> SocketAddr {
+    /// Where to connect.
+    pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Open connections are gone, and new ones lead nowhere.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         let _ = self.open.send(false);
     }
 
-    pub(crate) fn heal(&self) {
+    /// Carries connections again.
+    pub fn heal(&self) {
         let _ = self.open.send(true);
     }
 }
