@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
+use strata_tests::service::Service;
 use strata_tests::topology::Replica;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
-use crate::service::Service;
 use crate::users::{Accounts, Stage, Users};
 
 /// How long a Service goes on sending after the signal.
