@@ -7,4 +7,6 @@ mod fake;
 mod rig;
 mod row;
 mod service;
+mod stop;
+mod systemd;
 mod users;

@@ -139,7 +139,13 @@ async fn a_successor_that_leaves_before_it_serves_changes_nothing() {
             }
             if step > 1 {
                 let commit = succession.link.receive().await.unwrap();
-                assert!(matches!(commit, Message::Commit { orders: Some(_) }));
+                assert!(matches!(
+                    commit,
+                    Message::Commit {
+                        orders: Some(_),
+                        ..
+                    }
+                ));
             }
             drop((succession, inheritance));
             while old.estate.journal.read().phase != HandoverPhase::None {
@@ -234,7 +240,13 @@ async fn a_frame_may_come_in_pieces_and_nonsense_ends_it() {
         far
     };
     let (message, mut far) = tokio::join!(link.receive(), feed);
-    assert_eq!(message.unwrap(), Message::Commit { orders: None });
+    assert_eq!(
+        message.unwrap(),
+        Message::Commit {
+            orders: None,
+            beats: false
+        }
+    );
     far.write_all(&[&length[2..], b"{\"say\":\"hop\"} "].concat())
         .await
         .unwrap();
