@@ -4,6 +4,7 @@
 mod change;
 mod drills;
 mod fake;
+mod orders;
 mod rig;
 mod row;
 mod service;
