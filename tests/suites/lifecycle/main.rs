@@ -7,3 +7,4 @@ mod rolling;
 mod service;
 mod streams;
 mod users;
+mod versions;
