@@ -6,3 +6,4 @@ mod regions;
 mod rolling;
 mod streams;
 mod users;
+mod versions;
