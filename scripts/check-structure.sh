@@ -48,7 +48,7 @@ impure=$(grep -E "$IMPURE" <<<"$tree" | sort -u || true)
 pingora=$(cargo tree --locked --package lb-core --edges normal,build,dev --prefix none | grep -E '^(tokio|pingora)' || true)
 [[ -z $pingora ]] || fault "not even a test of lb-core needs"$'\n'"$pingora"
 grep -qx 'unsafe_code = "forbid"' Cargo.toml || fault 'Cargo.toml no longer forbids unsafe code'
-for manifest in shared/core shared/runtime global-lb regional-lb lbctl tests bench sim; do
+for manifest in shared/core shared/files shared/runtime global-lb regional-lb lbctl tests bench sim; do
     grep -A1 '^\[lints\]' "$manifest/Cargo.toml" | grep -q '^workspace = true' ||
         fault "$manifest/Cargo.toml does not take the workspace's lints"
 done

@@ -6,7 +6,7 @@ use lb_core::config::load_global;
 use lb_core::config::model::{
     Global, HashOn, HealthCheck, HttpCheck, Region, SlowStart, TcpCheck, ZonePreference,
 };
-use lb_core::config::read::Faults;
+use lb_core::config::read::{Faults, Layers};
 use lb_core::config::scalar::DurationText;
 use lb_runtime::build::{MemberSpec, PoolSpec, Site, Targets};
 use lb_runtime::clock;
@@ -31,8 +31,8 @@ impl TierProgram for GlobalTier {
 
     const TIER: Tier = Tier::Global;
 
-    fn load(file: &str, text: &str) -> Result<Global, Faults> {
-        load_global(file, text)
+    fn load(layers: &Layers) -> Result<Global, Faults> {
+        load_global(layers)
     }
 
     fn common(config: &Global) -> Common<'_> {

@@ -6,8 +6,9 @@
 use crate::args::{Format, Options, TierArg};
 use crate::failure::{Exit, Failure};
 use crate::output;
-use lb_core::config::read::{self, Faults};
+use lb_core::config::read::{Faults, Layers};
 use lb_core::config::{load_global, load_regional};
+use lb_files::FileError;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -48,13 +49,17 @@ pub(crate) fn run(
 
 fn check(path: &Path, tier: Option<TierArg>) -> Result<Verdict, Failure> {
     let file = path.display().to_string();
-    let bytes = std::fs::read(path)
-        .map_err(|error| Failure::new(Exit::Failed, format!("can't read {file}: {error}")))?;
-    let Some(tier) = tier.or_else(|| guess(&bytes)) else {
+    let layers = match lb_files::read_with_environment(path) {
+        Ok(layers) => Ok(layers),
+        Err(FileError::Text(faults)) => Err(faults),
+        Err(error) => return Err(Failure::new(Exit::Failed, format!("can't read {error}"))),
+    };
+    let known = tier.or_else(|| layers.as_ref().ok().and_then(guess));
+    let Some(tier) = known else {
         let message = format!("can't tell which tier {file} is for");
         return Err(Failure::new(Exit::Usage, message).hint("add --tier regional or --tier global"));
     };
-    let faults = load(tier, &file, &bytes).err();
+    let faults = layers.and_then(|layers| load(tier, &layers)).err();
     Ok(Verdict {
         file,
         tier,
@@ -63,19 +68,18 @@ fn check(path: &Path, tier: Option<TierArg>) -> Result<Verdict, Failure> {
     })
 }
 
-/// Loads `bytes` as a file of `tier`, just as that tier does: what is valid here serves there.
-fn load(tier: TierArg, file: &str, bytes: &[u8]) -> Result<(), Faults> {
-    let text = read::utf8(file, bytes)?;
+/// Loads `layers` as a configuration of `tier`, just as that tier does: what is valid here serves there.
+fn load(tier: TierArg, layers: &Layers) -> Result<(), Faults> {
     match tier {
-        TierArg::Regional => load_regional(file, text).map(drop),
-        TierArg::Global => load_global(file, text).map(drop),
+        TierArg::Regional => load_regional(layers).map(drop),
+        TierArg::Global => load_global(layers).map(drop),
     }
 }
 
 /// The tier by the keys that only one of both has. Works on lines, so that a file with a fault can be told too.
-fn guess(bytes: &[u8]) -> Option<TierArg> {
-    let text = String::from_utf8_lossy(bytes);
-    text.lines().find_map(|line| match line.split(':').next() {
+fn guess(layers: &Layers) -> Option<TierArg> {
+    let mut lines = layers.texts().flat_map(str::lines);
+    lines.find_map(|line| match line.split(':').next() {
         Some("region" | "pools") => Some(TierArg::Regional),
         Some("regions") => Some(TierArg::Global),
         _ => None,
@@ -121,7 +125,7 @@ pools: [{{ name: app, servers: [{{ name: s, address: '127.0.0.1:9001' }}] }}]
 "
             )
         };
-        let load = |pool| load(TierArg::Regional, "lb.yaml", file(pool).as_bytes());
+        let load = |pool| load(TierArg::Regional, &Layers::one("lb.yaml", &file(pool)));
         assert!(load("app").is_ok());
         let faults = load("ap").unwrap_err().to_string();
         assert!(faults.contains("lb.yaml:4"), "{faults}");
@@ -129,11 +133,12 @@ pools: [{{ name: app, servers: [{{ name: s, address: '127.0.0.1:9001' }}] }}]
 
     #[test]
     fn the_tier_is_told_from_the_keys() {
-        assert_eq!(guess(b"name: a\nregion: eu\n"), Some(TierArg::Regional));
+        let guess = |text| guess(&Layers::one("lb.yaml", text));
+        assert_eq!(guess("name: a\nregion: eu\n"), Some(TierArg::Regional));
         assert_eq!(
-            guess(b"routes: [\nregions:\n  - name: eu\n"),
+            guess("routes: [\nregions:\n  - name: eu\n"),
             Some(TierArg::Global)
         );
-        assert_eq!(guess(b"routes:\n  - regions: {}\n"), None);
+        assert_eq!(guess("routes:\n  - regions: {}\n"), None);
     }
 }

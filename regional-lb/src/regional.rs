@@ -3,7 +3,7 @@
 use lb_core::config::change::{self, Deferred};
 use lb_core::config::load_regional;
 use lb_core::config::model::{Pool, Regional};
-use lb_core::config::read::Faults;
+use lb_core::config::read::{Faults, Layers};
 use lb_runtime::build::{MemberSpec, PoolSpec, Site, Targets};
 use lb_runtime::plan::{Action, Tier};
 use lb_runtime::tier::{Common, TierProgram};
@@ -17,8 +17,8 @@ impl TierProgram for RegionalTier {
 
     const TIER: Tier = Tier::Regional;
 
-    fn load(file: &str, text: &str) -> Result<Regional, Faults> {
-        load_regional(file, text)
+    fn load(layers: &Layers) -> Result<Regional, Faults> {
+        load_regional(layers)
     }
 
     fn common(config: &Regional) -> Common<'_> {

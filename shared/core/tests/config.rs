@@ -5,6 +5,7 @@
     reason = "these tests are about files; the ring itself reads none"
 )]
 
+use lb_core::config::read::Layers;
 use lb_core::config::reference::{global_schema, reference, regional_schema, schema_text};
 use lb_core::config::{load_global, load_regional};
 use std::fs;
@@ -94,8 +95,8 @@ fn every_example_is_valid_and_names_its_schema() {
         let up = "../".repeat(depth);
         let tier = lines.next().and_then(|line| line.strip_prefix("# tier: "));
         let faults = match tier {
-            Some("regional") => load_regional(&name, &content).err(),
-            Some("global") => load_global(&name, &content).err(),
+            Some("regional") => load_regional(&Layers::one(&name, &content)).err(),
+            Some("global") => load_global(&Layers::one(&name, &content)).err(),
             _ => {
                 panic!("{name}: the first line is neither `# tier: regional` nor `# tier: global`")
             }
@@ -124,8 +125,12 @@ fn the_examples_of_the_page_are_valid() {
             panic!("a block of the page has no end");
         };
         let faults = match block.lines().next() {
-            Some("# tier: regional") => load_regional("docs/configuration.md", block).err(),
-            Some("# tier: global") => load_global("docs/configuration.md", block).err(),
+            Some("# tier: regional") => {
+                load_regional(&Layers::one("docs/configuration.md", block)).err()
+            }
+            Some("# tier: global") => {
+                load_global(&Layers::one("docs/configuration.md", block)).err()
+            }
             _ => continue,
         };
         assert!(

@@ -2,7 +2,7 @@
 //!
 //! The file's content decides, not its time: it is read every half second, on SIGHUP at once, and
 //! compared by hash, so that Kubernetes' symlink swaps, editors that rename and copies that keep the
-//! time all work. Content counts once it has stayed for a moment ([`settle`]): a file may be caught half
+//! time all work. The files that it includes belong to it. Content counts once it has stayed for a moment ([`settle`]): a file may be caught half
 //! written. Certificates' files are watched in the same way. A new content is parsed, checked as a
 //! whole and built into a plan before anything changes; then the plan is swapped in one step. Whatever
 //! is wrong with it, the last good configuration serves on and the fault is told.
@@ -17,9 +17,10 @@ use crate::status;
 use crate::tier::TierProgram;
 use crate::worker::Shared;
 pub(crate) use file::{LoadError, load};
-use file::{content, faults, parse};
+use file::{faults, hash, parse};
 use lb_core::config::change::{Deferred, content_hash};
 use lb_core::config::model::ListenerTls;
+use lb_core::config::read::Layers;
 use lb_core::status::ConfigStatus;
 use settle::{CONFIRM, Look, Settle};
 use std::path::{Path, PathBuf};
@@ -95,9 +96,9 @@ impl<T: TierProgram> Reload<T> {
     /// Tells whether something has changed that has not settled yet: look again after [`CONFIRM`].
     pub(crate) fn check(&self, asked: bool) -> bool {
         let mut state = self.lock();
-        let read = content(&self.path);
+        let read = lb_files::read_with_environment(&self.path);
         let found = match &read {
-            Ok(bytes) => content_hash(&[&String::from_utf8_lossy(bytes)]),
+            Ok(layers) => hash(layers),
             Err(error) => format!("unreadable: {error}"),
         };
         let look = state.content.look(found, clock::now());
@@ -107,19 +108,16 @@ impl<T: TierProgram> Reload<T> {
         }
         if look == Look::Settled || again {
             match read {
-                Ok(bytes) => self.apply(&mut state, &bytes),
-                Err(source) => {
-                    let path = self.path.clone();
-                    self.refuse(&mut state, &LoadError::Read { path, source });
-                }
+                Ok(layers) => self.apply(&mut state, &layers),
+                Err(error) => self.refuse(&mut state, &LoadError::from(error)),
             }
         }
         let certificates = self.check_certificates(&mut state);
         look.is_open() || certificates.is_open()
     }
 
-    fn apply(&self, state: &mut State<T::Config>, bytes: &[u8]) {
-        match self.build(state, bytes) {
+    fn apply(&self, state: &mut State<T::Config>, layers: &Layers) {
+        match self.build(state, layers) {
             Ok((config, hash, deferred)) => {
                 let families = &self.site.metrics.families;
                 let _ = families
@@ -150,9 +148,9 @@ impl<T: TierProgram> Reload<T> {
     fn build(
         &self,
         state: &State<T::Config>,
-        bytes: &[u8],
+        layers: &Layers,
     ) -> Result<(T::Config, String, Vec<Deferred>), LoadError> {
-        let (config, hash) = parse::<T>(&self.path, bytes)?;
+        let (config, hash) = parse::<T>(layers)?;
         let (config, deferred) = T::carry_over(&state.config, config);
         let generation = state.status.generation + 1;
         let plan = build::plan::<T>(&config, &self.site, generation).map_err(LoadError::Build)?;

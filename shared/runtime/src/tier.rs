@@ -4,7 +4,7 @@ use crate::build::{Site, Targets};
 use crate::plan::Tier;
 use lb_core::config::change::Deferred;
 use lb_core::config::model;
-use lb_core::config::read::Faults;
+use lb_core::config::read::{Faults, Layers};
 use lb_core::name::{RegionName, ReplicaName};
 
 /// The parts of a configuration that both tiers have.
@@ -52,7 +52,7 @@ pub trait TierProgram: Send + Sync + 'static {
     ///
     /// # Errors
     /// Every fault, each with its place.
-    fn load(file: &str, text: &str) -> Result<Self::Config, Faults>;
+    fn load(layers: &Layers) -> Result<Self::Config, Faults>;
 
     /// The parts that both tiers have.
     fn common(config: &Self::Config) -> Common<'_>;

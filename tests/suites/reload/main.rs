@@ -4,5 +4,6 @@ mod bed;
 mod changes;
 mod faults;
 mod identity;
+mod layers;
 mod sources;
 mod tls;

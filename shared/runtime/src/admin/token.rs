@@ -10,7 +10,7 @@
 
 use sha2::{Digest, Sha256};
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 
@@ -18,8 +18,13 @@ use subtle::ConstantTimeEq;
 const LEAST: usize = 16;
 /// Most bytes of the file.
 const MOST_BYTES: u64 = 16 << 10;
-/// Others than the owner.
-const OTHERS: u32 = 0o077;
+/// Bits that nobody but us may have, where the file is ours.
+const OURS: u32 = 0o077;
+/// The same where it is the superuser's: we read it by our group then. This is how Kubernetes gives a secret to a pod (`fsGroup`), and
+/// PostgreSQL's rule for its keys.
+const GIVEN: u32 = 0o037;
+/// The superuser.
+const ROOT: u32 = 0;
 
 /// A file of tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,8 +100,9 @@ impl TokenFile {
             path: self.name(),
             source,
         })?;
-        let (text, mode) = text;
-        if mode & OTHERS != 0 {
+        let (text, owner, mode) = text;
+        let me = rustix::process::geteuid().as_raw();
+        if mode & forbidden(owner, me) != 0 {
             let path = self.name();
             return Err(TokenError::Open { path, mode });
         }
@@ -111,12 +117,13 @@ impl TokenFile {
         Ok(tokens)
     }
 
-    fn text(&self, path: &Path) -> std::io::Result<(String, u32)> {
+    fn text(&self, path: &Path) -> std::io::Result<(String, u32, u32)> {
         let file = std::fs::File::open(path)?;
-        let mode = file.metadata()?.permissions().mode() & 0o777;
+        let about = file.metadata()?;
+        let mode = about.mode() & 0o777;
         let mut text = String::new();
         file.take(MOST_BYTES).read_to_string(&mut text)?;
-        Ok((text, mode))
+        Ok((text, about.uid(), mode))
     }
 
     fn name(&self) -> String {
@@ -128,9 +135,19 @@ impl TokenFile {
     }
 }
 
+/// The permissions that a file of `owner` may not give, when `me` reads it.
+fn forbidden(owner: u32, me: u32) -> u32 {
+    if owner == ROOT && me != ROOT {
+        GIVEN
+    } else {
+        OURS
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     const TOKEN: &str = "0123456789abcdef";
 
@@ -172,6 +189,17 @@ mod tests {
         }
         let error = TokenFile::new("/nowhere".into()).token().unwrap_err();
         assert!(error.to_string().contains("/nowhere"), "{error}");
+    }
+
+    #[test]
+    fn the_group_may_read_what_the_superuser_gave_us() {
+        for (mode, is_fine) in [(0o440, true), (0o640, true), (0o660, false), (0o444, false)] {
+            assert_eq!(mode & forbidden(ROOT, 65532) == 0, is_fine, "{mode:o}");
+        }
+        for (owner, me) in [(65532, 65532), (ROOT, ROOT), (1000, 65532)] {
+            assert_ne!(0o440 & forbidden(owner, me), 0, "{owner} {me}");
+            assert_eq!(0o600 & forbidden(owner, me), 0, "{owner} {me}");
+        }
     }
 
     #[test]

@@ -81,6 +81,35 @@ impl PoolSpec {
     }
 }
 
+#[cfg(test)]
+impl PoolSpec {
+    /// A pool without checks, for tests.
+    pub(crate) fn plain(name: &str, members: Vec<MemberSpec>) -> Self {
+        Self {
+            name: name.to_owned(),
+            policy: Policy::P2c,
+            hash_on: HashOn::default(),
+            panic_threshold: 0.5,
+            outlier: Outlier::default(),
+            slow_start: SlowStart::default(),
+            zone: None,
+            zone_preference: ZonePreference::default(),
+            affinity: None,
+            check: HealthCheck {
+                enabled: false,
+                ..HealthCheck::default()
+            },
+            protection: Protection::default(),
+            protocol: UpstreamHttp::Http1,
+            tls: None,
+            idle_timeout: Duration::from_secs(60),
+            learn_idle_timeout: true,
+            resolve_interval: Duration::from_secs(60),
+            members,
+        }
+    }
+}
+
 // === impl MemberSpec ===
 
 impl MemberSpec {
@@ -90,6 +119,17 @@ impl MemberSpec {
         self.address
             .rsplit_once(':')
             .map_or(self.address.as_str(), |(host, _)| host)
+    }
+
+    /// The admin address of the process that serves at `serving`: with a name, each of its addresses has its own.
+    #[must_use]
+    pub fn admin_of(&self, serving: SocketAddr) -> Option<SocketAddr> {
+        let admin = self.admin.as_ref()?;
+        if let Ok(literal) = admin.parse() {
+            return Some(literal);
+        }
+        let port = admin.rsplit_once(':')?.1.parse().ok()?;
+        Some(SocketAddr::new(serving.ip(), port))
     }
 }
 

@@ -72,18 +72,7 @@ fn wanted(pool: &Arc<Pool>) -> Vec<Wanted> {
 
 /// Where the probe goes: the admin address, the check's own port, or where the endpoint serves.
 fn address(pool: &Pool, spec: &MemberSpec, serving: SocketAddr) -> SocketAddr {
-    let mut address = serving;
-    if let Some(admin) = &spec.admin {
-        match admin.parse() {
-            Ok(literal) => address = literal,
-            Err(_) => {
-                let port = admin
-                    .rsplit_once(':')
-                    .and_then(|(_, port)| port.parse().ok());
-                address.set_port(port.unwrap_or(serving.port()));
-            }
-        }
-    }
+    let mut address = spec.admin_of(serving).unwrap_or(serving);
     if let Some(port) = pool.spec.check.port {
         address.set_port(port);
     }

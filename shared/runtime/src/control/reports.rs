@@ -1,12 +1,13 @@
 //! Region reports: asked for at each regional replica's admin listener, so that an idle link is fresh too.
 
 use super::{Tasks, ask};
-use crate::build::MemberSpec;
 use crate::clock;
 use crate::plan::Plan;
-use crate::upstream::Pool;
+use crate::upstream::{Endpoint, Member, Pool};
 use lb_core::region::report::RegionReport;
 use lb_core::time::Instant;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a replica is asked.
@@ -14,8 +15,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Time for one answer.
 const TIMEOUT: Duration = Duration::from_millis(800);
 
-/// A replica's admin address, in a region's position and name.
-pub(super) type Key = (u64, usize, String);
+/// An admin address of a replica, in a region's position. A name with several addresses stands for as many replicas.
+pub(super) type Key = (u64, usize, SocketAddr);
 
 /// Polls every replica that has an admin address.
 pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
@@ -25,17 +26,12 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
         .iter()
         .enumerate()
         .flat_map(|(index, region)| {
-            let admins = region
-                .pool
-                .spec
-                .members
-                .iter()
-                .filter_map(|member| member.admin.clone());
-            admins.map(move |admin| (plan.generation, index, admin))
+            let admins = endpoints(&region.pool).into_iter();
+            admins.map(move |(admin, _)| (plan.generation, index, admin))
         });
     let set = regions.clone();
     tasks.reconcile(wanted.collect(), |(_, index, admin)| {
-        let (set, index, admin) = (set.clone(), *index, admin.clone());
+        let (set, index, admin) = (set.clone(), *index, *admin);
         let task = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(INTERVAL);
             loop {
@@ -43,10 +39,10 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
                 let Some(region) = set.regions.get(index) else {
                     return;
                 };
-                match tokio::time::timeout(TIMEOUT, report(&admin)).await {
+                match tokio::time::timeout(TIMEOUT, report(admin)).await {
                     Ok(Ok(report)) if report.region == region.name => {
                         let now = clock::now();
-                        heard(&region.pool, &admin, report.draining, now);
+                        heard(&region.pool, admin, report.draining, now);
                         region.memory.record(report, now);
                     }
                     Ok(Ok(report)) => log::warn!(
@@ -68,29 +64,33 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
     });
 }
 
-/// The replica with this admin address leaves, or does not.
-fn heard(pool: &Pool, admin: &str, leaves: bool, now: Instant) {
-    let of = |member: &&MemberSpec| member.admin.as_deref() == Some(admin);
-    let names = pool
-        .spec
-        .members
-        .iter()
-        .filter(of)
-        .map(|member| &member.name);
+/// The endpoints of a region's replicas, each with its admin address.
+fn endpoints(pool: &Pool) -> Vec<(SocketAddr, Arc<Endpoint>)> {
     let view = pool.view();
-    for name in names {
-        let all = view.members.iter().map(|member| &member.endpoint);
-        for endpoint in all.filter(|endpoint| endpoint.key.server == *name) {
-            if leaves {
-                pool.note_leaving(endpoint, now);
-            } else {
-                pool.note_staying(endpoint, now);
-            }
+    let of = |member: &Member| {
+        let endpoint = member.endpoint.clone();
+        let mut specs = pool.spec.members.iter();
+        let spec = specs.find(|spec| spec.name == endpoint.key.server)?;
+        Some((spec.admin_of(endpoint.key.address)?, endpoint))
+    };
+    view.members.iter().filter_map(of).collect()
+}
+
+/// The replica with this admin address leaves, or does not.
+fn heard(pool: &Pool, admin: SocketAddr, leaves: bool, now: Instant) {
+    for (_, endpoint) in endpoints(pool).iter().filter(|(at, _)| *at == admin) {
+        if leaves {
+            pool.note_leaving(endpoint, now);
+        } else {
+            pool.note_staying(endpoint, now);
         }
     }
 }
 
-async fn report(admin: &str) -> anyhow::Result<RegionReport> {
-    let body = ask::get(admin, "/api/v1/region-status").await?;
+async fn report(admin: SocketAddr) -> anyhow::Result<RegionReport> {
+    let body = ask::get(&admin.to_string(), "/api/v1/region-status").await?;
     Ok(serde_json::from_slice(&body)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,27 +1,18 @@
-//! A configuration file: read within bounds, checked, and what is wrong with it.
+//! A configuration's files: read, checked, and what is wrong with them.
 
 use crate::tier::TierProgram;
 use lb_core::config::change::content_hash;
-use lb_core::config::read::{Faults, utf8};
+use lb_core::config::read::{Faults, Layers};
 use lb_core::status::ConfigFault;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-
-/// Bytes that are read of a file, more than the largest that is accepted: a file that grew without bounds is
-/// refused for its size before it fills the memory.
-const MAX_READ: u64 = 17 << 20;
+use lb_files::FileError;
+use std::path::Path;
 
 /// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// It can't be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// A file of it can't be read.
+    #[error("{0}")]
+    Read(FileError),
     /// Its content is at fault.
     #[error("{0}")]
     Faults(Faults),
@@ -30,39 +21,28 @@ pub(crate) enum LoadError {
     Build(String),
 }
 
-/// Reads and checks a file.
+/// Reads and checks a configuration.
 ///
 /// # Errors
 /// [`LoadError`] with every fault.
 pub(crate) fn load<T: TierProgram>(path: &Path) -> Result<(T::Config, String), LoadError> {
-    let bytes = content(path).map_err(|source| LoadError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    parse::<T>(path, &bytes)
+    let layers = lb_files::read_with_environment(path)?;
+    parse::<T>(&layers)
 }
 
-/// Checks a file's content.
+/// Checks what was read.
 ///
 /// # Errors
 /// [`LoadError`] with every fault.
-pub(super) fn parse<T: TierProgram>(
-    path: &Path,
-    bytes: &[u8],
-) -> Result<(T::Config, String), LoadError> {
-    let name = path.display().to_string();
-    let text = utf8(&name, bytes).map_err(LoadError::Faults)?;
-    let config = T::load(&name, text).map_err(LoadError::Faults)?;
-    Ok((config, content_hash(&[text])))
+pub(super) fn parse<T: TierProgram>(layers: &Layers) -> Result<(T::Config, String), LoadError> {
+    let config = T::load(layers).map_err(LoadError::Faults)?;
+    Ok((config, hash(layers)))
 }
 
-/// The content of a file, up to [`MAX_READ`].
-pub(super) fn content(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(MAX_READ)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// Stands for what operators wrote: the same at each replica that has the same files.
+pub(super) fn hash(layers: &Layers) -> String {
+    let texts: Vec<&str> = layers.texts().collect();
+    content_hash(&texts)
 }
 
 /// What the status tells of an error.
@@ -85,5 +65,16 @@ pub(super) fn faults(path: &Path, error: &LoadError) -> Vec<ConfigFault> {
             reason: other.to_string(),
             hint: None,
         }],
+    }
+}
+
+// === impl LoadError ===
+
+impl From<FileError> for LoadError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Text(faults) => Self::Faults(faults),
+            other => Self::Read(other),
+        }
     }
 }

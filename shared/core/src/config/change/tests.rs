@@ -1,6 +1,7 @@
 //! Tests of reload decisions.
 
 use super::*;
+use crate::config::read::Layers;
 use crate::config::{load_global, load_regional};
 
 const REGIONAL: &str = "\
@@ -29,7 +30,7 @@ fn load(edits: &[(&str, &str)]) -> Regional {
         assert_eq!(text.matches(old).count(), 1, "{old} occurs once");
         text = text.replace(old, new);
     }
-    load_regional("r.yaml", &text).unwrap_or_else(|faults| panic!("{faults}"))
+    load_regional(&Layers::one("r.yaml", &text)).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 fn change(edits: &[(&str, &str)]) -> Change {
@@ -197,11 +198,11 @@ routes: [{ name: all }]
 regions:
   - { name: eu, replicas: [{ name: r1, address: 127.0.0.1:8080 }] }
 ";
-    let old = load_global("g.yaml", text).expect("is valid");
+    let old = load_global(&Layers::one("g.yaml", text)).expect("is valid");
     let new = text.replace("g1", "g2").replace(
         "name: eu,",
         "name: eu, weight: 0, location: { latitude: 1, longitude: 2 },",
     ) + "  - { name: us, replicas: [{ name: r1, address: 127.0.0.1:8081 }] }\ngeo: { networks: { 10.0.0.0/8: { latitude: 1, longitude: 2 } } }\n";
-    let new = load_global("g.yaml", &new).unwrap_or_else(|faults| panic!("{faults}"));
+    let new = load_global(&Layers::one("g.yaml", &new)).unwrap_or_else(|faults| panic!("{faults}"));
     insta::assert_debug_snapshot!(diff(&old, &new));
 }

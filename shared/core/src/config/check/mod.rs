@@ -41,25 +41,25 @@ mod tests;
 pub use formats::formats;
 
 use super::model::{Global, Regional};
-use super::read::{Document, Faults, Path, read};
+use super::read::{Document, Faults, Layers, Path, read};
 use report::Report;
 
-/// Reads and checks a configuration of the regional tier. `file` is only named, never opened.
+/// Reads and checks a configuration of the regional tier.
 ///
 /// # Errors
 /// All faults that were found, by place.
-pub fn load_regional(file: &str, text: &str) -> Result<Regional, Faults> {
-    let (config, document) = read::<Regional>(file, text, &formats())?;
+pub fn load_regional(layers: &Layers) -> Result<Regional, Faults> {
+    let (config, document) = read::<Regional>(layers, &formats())?;
     check_regional(&config, &document)?;
     Ok(config)
 }
 
-/// Reads and checks a configuration of the global tier. `file` is only named, never opened.
+/// Reads and checks a configuration of the global tier.
 ///
 /// # Errors
 /// All faults that were found, by place.
-pub fn load_global(file: &str, text: &str) -> Result<Global, Faults> {
-    let (config, document) = read::<Global>(file, text, &formats())?;
+pub fn load_global(layers: &Layers) -> Result<Global, Faults> {
+    let (config, document) = read::<Global>(layers, &formats())?;
     check_global(&config, &document)?;
     Ok(config)
 }

@@ -14,6 +14,11 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Global {
+    /// Further files of this configuration, such as `pools/*.yaml`; relative paths start at this file's directory. Each holds top-level
+    /// keys. A key may be in one file only, but for lists (`pools`, `routes`, ...), whose entries follow each other in the order of the
+    /// files here, and of their names within a pattern. Included files can't include others. They reload as this one does.
+    #[serde(default)]
+    pub include: Vec<String>,
     /// This replica's name, unique in the tier.
     pub name: ReplicaName,
     /// Threads that serve requests. 0 or absent: one a core.

@@ -8,7 +8,7 @@
 use super::code::Code;
 use super::finding::Finding;
 use super::path::Path;
-use super::source::{Source, Span};
+use super::source::Source;
 
 /// Largest document, in bytes: some 100,000 servers with ten settings each.
 pub(super) const MAX_BYTES: usize = 16 << 20;
@@ -38,7 +38,7 @@ fn unprintable(source: &Source) -> Option<Finding> {
         .enumerate()
         .find(|&(_, c)| forbidden(c))?;
     let reason = format!("the control character U+{:04X} stands here", u32::from(c));
-    let finding = Finding::new(Span::new(at, at + 1), Path::root(), Code::Syntax, reason);
+    let finding = Finding::new(source.span(at, at + 1), Path::root(), Code::Syntax, reason);
     Some(finding.hint("remove it, or write it as an escape in double quotes".to_owned()))
 }
 
@@ -62,7 +62,7 @@ fn crowded(source: &Source) -> Option<Finding> {
     let (at, _) = marks.nth(MAX_MARKS)?;
     let reason = format!("the document has more than {MAX_MARKS} commas, colons and brackets");
     Some(Finding::new(
-        Span::new(at, at + 1),
+        source.span(at, at + 1),
         Path::root(),
         Code::TooLarge,
         reason,

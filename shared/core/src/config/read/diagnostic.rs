@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::code::Code;
 use super::path::Path;
 use super::render::{digits, snippet};
-use super::source::{Source, Span};
+use super::source::{Sources, Span};
 
 /// At most this many faults are kept; the rest is counted.
 const SHOWN: usize = 100;
@@ -61,12 +61,13 @@ pub struct Faults {
 
 impl Diagnostic {
     pub(super) fn new(
-        source: &Source,
+        sources: &Sources,
         span: Span,
         path: &Path,
         code: Code,
         reason: String,
     ) -> Self {
+        let source = sources.of(span);
         let (line, column) = source.place(span.start);
         let text = source.line(line);
         let room = text.chars().count().saturating_sub(column - 1).max(1);

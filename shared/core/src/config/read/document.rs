@@ -3,30 +3,30 @@
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Place};
 use super::path::Path;
-use super::source::Source;
+use super::source::Sources;
 use super::tree::Item;
 
-/// The text of a file and the tree of its values with their places.
+/// The texts of a document and the tree of its values with their places.
 #[derive(Debug, Clone)]
 pub struct Document {
-    source: Source,
+    sources: Sources,
     root: Item,
 }
 
 // === impl Document ===
 
 impl Document {
-    pub(super) fn new(source: Source, root: Item) -> Self {
-        Document { source, root }
+    pub(super) fn new(sources: Sources, root: Item) -> Self {
+        Document { sources, root }
     }
 
-    /// The file as it was named by the caller of [`super::read`].
+    /// The main file as it was named by the caller of [`super::read`].
     #[must_use]
     pub fn file(&self) -> &str {
-        self.source.file()
+        self.sources.first().file()
     }
 
-    /// Whether the file itself has a value at `path`, rather than a default standing in for it.
+    /// Whether the document itself has a value at `path`, rather than a default standing in for it.
     #[must_use]
     pub fn has(&self, path: &Path) -> bool {
         self.root.find(path).complete
@@ -51,7 +51,7 @@ impl Document {
             value.or(found.key)
         };
         Diagnostic::new(
-            &self.source,
+            &self.sources,
             span.unwrap_or_default(),
             path,
             code,

@@ -2,7 +2,7 @@
 
 use super::render::quote;
 use super::shape::{Id, Shape, Shapes};
-use super::source::{Source, Span};
+use super::source::{Sources, Span};
 use super::tree::{Item, Kind};
 
 /// At most this many names are listed in one message.
@@ -29,11 +29,11 @@ pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// "the number 8", "the text \"8o\"", "nothing".
-pub(super) fn found(item: &Item, source: &Source) -> String {
+pub(super) fn found(item: &Item, sources: &Sources) -> String {
     match &item.kind {
         Kind::Null => "nothing".to_owned(),
         Kind::Bool(value) => format!("the boolean {value}"),
-        Kind::Int(_) | Kind::Float(_) => format!("the number {}", written(item.span, source)),
+        Kind::Int(_) | Kind::Float(_) => format!("the number {}", written(item.span, sources)),
         Kind::Text(text) => format!("the text {}", quote(text)),
         Kind::List(_) => "a list".to_owned(),
         Kind::Map(_) => "a mapping".to_owned(),
@@ -41,8 +41,8 @@ pub(super) fn found(item: &Item, source: &Source) -> String {
 }
 
 /// A scalar without blanks as it was written, without anchor and tag before it.
-pub(super) fn written(span: Span, source: &Source) -> String {
-    let last = source
+pub(super) fn written(span: Span, sources: &Sources) -> String {
+    let last = sources
         .slice(span)
         .split_whitespace()
         .next_back()

@@ -3,7 +3,7 @@
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Faults};
 use super::path::Path;
-use super::source::{Source, Span};
+use super::source::{Sources, Span};
 
 /// Beyond this many, faults are only counted: a file with 100,000 servers, each with the same slip,
 /// must not cost memory for 100,000 messages.
@@ -61,13 +61,19 @@ impl Finding {
         self
     }
 
-    pub(super) fn render(self, source: &Source) -> Diagnostic {
-        let fault = Diagnostic::new(source, self.span, &self.path, self.code, self.reason);
+    pub(super) fn render(self, sources: &Sources) -> Diagnostic {
+        let fault = Diagnostic::new(sources, self.span, &self.path, self.code, self.reason);
         let repeated = self.first.map(|first| {
-            format!(
-                "the first one is in line {}; keep one of them",
-                source.place(first.start).0
-            )
+            let source = sources.of(first);
+            let line = source.place(first.start).0;
+            if source.file() == &fault.file {
+                format!("the first one is in line {line}; keep one of them")
+            } else {
+                format!(
+                    "the first one is in {}:{line}; keep one of them",
+                    source.file()
+                )
+            }
         });
         Diagnostic {
             hint: self.hint.or(repeated),
@@ -101,18 +107,18 @@ impl Findings {
     }
 
     /// All findings as faults; nothing if there are none.
-    pub(super) fn into_faults(mut self, source: &Source) -> Option<Faults> {
+    pub(super) fn into_faults(mut self, sources: &Sources) -> Option<Faults> {
         let last = self.list.pop()?;
-        Some(self.with_last(last, source))
+        Some(self.with_last(last, sources))
     }
 
     /// All findings and `last` as faults.
-    pub(super) fn with_last(self, last: Finding, source: &Source) -> Faults {
+    pub(super) fn with_last(self, last: Finding, sources: &Sources) -> Faults {
         let rest = self
             .list
             .into_iter()
-            .map(|finding| finding.render(source))
+            .map(|finding| finding.render(sources))
             .collect();
-        Faults::with_omitted(last.render(source), rest, self.omitted)
+        Faults::with_omitted(last.render(sources), rest, self.omitted)
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn load(source: &Source, findings: &mut Findings) -> Result<Item, Box
     };
     for event in Parser::new_from_str(source.text()) {
         match event {
-            Ok((event, marks)) => loader.on_event(event, span(marks))?,
+            Ok((event, marks)) => loader.on_event(event, span(source, marks))?,
             Err(error) => return Err(Box::new(loader.syntax(source, &error))),
         }
     }
@@ -270,6 +270,6 @@ impl Loader<'_> {
     }
 }
 
-fn span(marks: Marks) -> Span {
-    Span::new(marks.start.index(), marks.end.index())
+fn span(source: &Source, marks: Marks) -> Span {
+    source.span(marks.start.index(), marks.end.index())
 }

@@ -5,7 +5,7 @@
 //! places of a YAML document are gone once its values are in a generic tree.
 //!
 //! **Choice.** Four steps, each on the result of the one before:
-//! 1. `load`: the events of `saphyr-parser` (YAML 1.2, with marks) become a tree in which every key and
+//! 1. `layers`, `load`: the events of `saphyr-parser` (YAML 1.2, with marks) become a tree in which every key and
 //!    value knows its place, within bounds on bytes, depth and number of values.
 //! 2. `shape`, `walk`: the tree is checked against the JSON Schema that `schemars` derives from the type.
 //!    All structural faults are found in this pass, also those of texts with a `format` of our own
@@ -48,6 +48,7 @@ mod document;
 mod expect;
 mod finding;
 mod formats;
+mod layers;
 mod load;
 mod load_report;
 mod open;
@@ -73,32 +74,34 @@ pub use code::Code;
 pub use diagnostic::{Diagnostic, Faults, Place};
 pub use document::Document;
 pub use formats::{Check, Formats};
+pub use layers::{Layers, Text};
 pub use path::Path;
 pub use suggest::suggest;
 
 use finding::{Finding, Findings};
-use source::{Source, Span};
+use source::{Source, Sources, Span};
 use walk::{At, Walk};
 
-/// Reads `text`, the content of `file`, as a `T`. The file is only named, never opened.
+/// Reads `layers` as a `T`.
 ///
 /// # Errors
 /// All faults that were found, by place.
-pub fn read<T>(file: &str, text: &str, formats: &Formats) -> Result<(T, Document), Faults>
+pub fn read<T>(layers: &Layers, formats: &Formats) -> Result<(T, Document), Faults>
 where
     T: DeserializeOwned + JsonSchema,
 {
-    if text.len() > bounds::MAX_BYTES {
-        return Err(too_large(file, text.len()));
+    let bytes = layers.bytes();
+    if bytes > bounds::MAX_BYTES {
+        return Err(too_large(&layers.main.name, bytes));
     }
-    let source = Source::new(file, text);
     let mut findings = Findings::default();
-    let root = match load::load(&source, &mut findings) {
+    let (sources, root) = layers.read(&mut findings);
+    let root = match root {
         Ok(root) => root,
-        Err(finding) => return Err(findings.with_last(*finding, &source)),
+        Err(finding) => return Err(findings.with_last(*finding, &sources)),
     };
     let shapes = compile::compile(&schema::<T>());
-    let mut walk = Walk::new(&source, &shapes, formats, findings);
+    let mut walk = Walk::new(&sources, &shapes, formats, findings);
     let value = walk.check(
         At {
             item: &root,
@@ -106,10 +109,10 @@ where
         },
         0,
     );
-    if let Some(faults) = walk.findings.into_faults(&source) {
+    if let Some(faults) = walk.findings.into_faults(&sources) {
         return Err(faults);
     }
-    let document = Document::new(source, root);
+    let document = Document::new(sources, root);
     match serde_path_to_error::deserialize(value) {
         Ok(typed) => Ok((typed, document)),
         Err(error) => Err(refused(&document, &error)),
@@ -128,7 +131,10 @@ pub fn utf8<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Faults> {
         let at = text.trim_start_matches('\u{feff}').chars().count();
         let reason = "the file is not UTF-8 text from here on";
         let finding = Finding::new(Span::new(at, at + 1), Path::root(), Code::Encoding, reason);
-        Findings::default().with_last(finding.hint("save it as UTF-8".to_owned()), &source)
+        Findings::default().with_last(
+            finding.hint("save it as UTF-8".to_owned()),
+            &Sources::one(source),
+        )
     })
 }
 
@@ -171,9 +177,9 @@ fn refused(document: &Document, error: &serde_path_to_error::Error<serde_json::E
 
 fn too_large(file: &str, bytes: usize) -> Faults {
     let reason = format!(
-        "the file has {bytes} bytes; at most {} are read",
+        "the configuration has {bytes} bytes; at most {} are read",
         bounds::MAX_BYTES
     );
     let finding = Finding::new(Span::default(), Path::root(), Code::TooLarge, reason);
-    Findings::default().with_last(finding, &Source::new(file, ""))
+    Findings::default().with_last(finding, &Sources::one(Source::new(file, "")))
 }

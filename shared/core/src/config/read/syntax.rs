@@ -140,7 +140,7 @@ pub(super) fn explain(
     bracket: Option<Span>,
 ) -> Finding {
     let at = error.marker().index();
-    let span = Span::new(at, at + 1);
+    let span = source.span(at, at + 1);
     let known = TABLE.iter().find(|(part, ..)| error.info().contains(part));
     let Some(&(part, reason, hint)) = known else {
         let reason = format!("this is not YAML: {}", error.info());
@@ -170,7 +170,7 @@ fn tab(source: &Source, span: Span) -> Option<Span> {
         let indent = text.chars().take_while(|c| c.is_whitespace());
         let at = indent.enumerate().find(|&(_, c)| c == '\t')?.0;
         let start = source.start(line)? as usize;
-        Some(Span::new(start + at, start + at + 1))
+        Some(source.span(start + at, start + at + 1))
     })
 }
 

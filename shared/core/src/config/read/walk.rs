@@ -13,7 +13,7 @@ use super::finding::{Finding, Findings};
 use super::formats::Formats;
 use super::path::{Path, Step};
 use super::shape::{Id, List, Shape, Shapes};
-use super::source::{Source, Span};
+use super::source::{Sources, Span};
 use super::tree::{Item, Kind};
 
 /// Most steps of one walk: each value is met once, and untagged enums meet theirs again per variant.
@@ -21,7 +21,7 @@ const MAX_STEPS: usize = 16_000_000;
 
 /// The state of one walk.
 pub(super) struct Walk<'a> {
-    pub(super) source: &'a Source,
+    pub(super) sources: &'a Sources,
     pub(super) shapes: &'a Shapes,
     pub(super) formats: &'a Formats,
     pub(super) findings: Findings,
@@ -40,13 +40,13 @@ pub(super) struct At<'a> {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(
-        source: &'a Source,
+        sources: &'a Sources,
         shapes: &'a Shapes,
         formats: &'a Formats,
         findings: Findings,
     ) -> Self {
         Walk {
-            source,
+            sources,
             shapes,
             formats,
             findings,
@@ -117,7 +117,7 @@ impl<'a> Walk<'a> {
                 None => item.to_json(),
             };
             if rules.unique && !seen.insert(value.to_string()) {
-                let reason = format!("{} is in the list twice", expect::found(item, self.source));
+                let reason = format!("{} is in the list twice", expect::found(item, self.sources));
                 self.inside(Step::Index(index), |walk| {
                     walk.fault(walk.finding(inner, Code::DuplicateName, reason));
                 });

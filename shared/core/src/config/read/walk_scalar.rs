@@ -49,7 +49,7 @@ impl Walk<'_> {
     }
 
     fn out_of_range(&mut self, at: At<'_>, what: String) {
-        let written = expect::written(at.item.span, self.source);
+        let written = expect::written(at.item.span, self.sources);
         self.fault(self.finding(at, Code::OutOfRange, format!("{written} is {what}")));
     }
 
@@ -109,7 +109,7 @@ impl Walk<'_> {
 
     /// Reports a value of another type. Returns null, so that callers can return it.
     pub(super) fn wrong_type(&mut self, at: At<'_>, id: Id) -> Value {
-        let found = expect::found(at.item, self.source);
+        let found = expect::found(at.item, self.sources);
         let reason = format!(
             "found {found}, expected {}",
             expect::expected(self.shapes, id)
@@ -160,7 +160,7 @@ impl Walk<'_> {
 
     /// For a bare word or number where text is wanted: quotes, if that would do.
     fn text_advice(&self, at: At<'_>, rules: &Text) -> Advice {
-        let written = expect::written(at.item.span, self.source);
+        let written = expect::written(at.item.span, self.sources);
         let check = rules
             .format
             .as_deref()
@@ -186,7 +186,7 @@ impl Walk<'_> {
                 return (Some("begin each entry with `- `".to_owned()), None);
             }
             Kind::Text(text) => format!("\"{}\"", text.escape_default()),
-            _ => expect::written(at.item.span, self.source),
+            _ => expect::written(at.item.span, self.sources),
         };
         (
             Some("put it in brackets to make it a list".to_owned()),

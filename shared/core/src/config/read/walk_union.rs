@@ -159,7 +159,7 @@ impl Walk<'_> {
             holder: entry.key_span,
         };
         self.inside(Step::Key(Key::Text(entry.key.clone())), |walk| {
-            let found = expect::found(inner.item, walk.source);
+            let found = expect::found(inner.item, walk.sources);
             match &inner.item.kind {
                 Kind::Text(text) => walk.not_allowed(inner, text, names),
                 _ => {

@@ -5,9 +5,6 @@ use crate::metrics::Metrics;
 use crate::plan::{Identity, Tier};
 use crate::upstream::Health;
 use lb_core::balance::Policy;
-use lb_core::config::model::{
-    HashOn, HealthCheck, Outlier, SlowStart, UpstreamHttp, ZonePreference,
-};
 use lb_core::name::{ReplicaName, ServerName};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,29 +26,8 @@ fn pool(site: &Site) -> Arc<Pool> {
         zone: None,
         admin: None,
     };
-    site.pool(PoolSpec {
-        name: "web".to_owned(),
-        policy: Policy::P2c,
-        hash_on: HashOn::default(),
-        panic_threshold: 0.5,
-        outlier: Outlier::default(),
-        slow_start: SlowStart::default(),
-        zone: None,
-        zone_preference: ZonePreference::default(),
-        affinity: None,
-        check: HealthCheck {
-            enabled: false,
-            ..HealthCheck::default()
-        },
-        protection: crate::upstream::Protection::default(),
-        protocol: UpstreamHttp::Http1,
-        tls: None,
-        idle_timeout: Duration::from_secs(60),
-        learn_idle_timeout: true,
-        resolve_interval: Duration::from_secs(60),
-        members: (1..=3).map(member).collect(),
-    })
-    .unwrap()
+    let members = (1..=3).map(member).collect();
+    site.pool(PoolSpec::plain("web", members)).unwrap()
 }
 
 async fn is_woken(site: &Site) -> bool {

@@ -1,6 +1,7 @@
 //! Many faults at once, as an operator sees them.
 
 use super::{load_global, load_regional};
+use crate::config::read::Layers;
 
 fn shown<T: std::fmt::Debug>(result: Result<T, crate::config::read::Faults>) -> String {
     result.expect_err("the file has faults").to_string()
@@ -8,7 +9,7 @@ fn shown<T: std::fmt::Debug>(result: Result<T, crate::config::read::Faults>) -> 
 
 #[test]
 fn listeners_and_limits() {
-    insta::assert_snapshot!(shown(load_regional(
+    insta::assert_snapshot!(shown(load_regional(&Layers::one(
         "conf/regional.yaml",
         "\
 name: r1
@@ -33,12 +34,12 @@ limits:
 routes: [{ name: all, pool: app }]
 pools: [{ name: app, servers: [{ name: a, address: 127.0.0.1:9001 }] }]
 "
-    )));
+    ))));
 }
 
 #[test]
 fn routes() {
-    insta::assert_snapshot!(shown(load_regional(
+    insta::assert_snapshot!(shown(load_regional(&Layers::one(
         "conf/regional.yaml",
         "\
 name: r1
@@ -63,12 +64,12 @@ routes:
     retry: { backoff_min: 30ms, statuses: ['200-204'] }
 pools: [{ name: app, servers: [{ name: a, address: 127.0.0.1:9001 }] }]
 "
-    )));
+    ))));
 }
 
 #[test]
 fn routes_that_match_the_same() {
-    insta::assert_snapshot!(shown(load_regional(
+    insta::assert_snapshot!(shown(load_regional(&Layers::one(
         "conf/regional.yaml",
         "\
 name: r1
@@ -81,12 +82,12 @@ routes:
   - { name: slash, pool: app, match: { path: { prefix: / } } }
 pools: [{ name: app, servers: [{ name: a, address: 127.0.0.1:9001 }] }]
 "
-    )));
+    ))));
 }
 
 #[test]
 fn pools_and_checks() {
-    insta::assert_snapshot!(shown(load_regional(
+    insta::assert_snapshot!(shown(load_regional(&Layers::one(
         "conf/regional.yaml",
         "\
 name: r1
@@ -111,12 +112,12 @@ pools:
     outlier: { base_ejection: 10m }
     servers: [{ name: a, address: 127.0.0.1:9001 }]
 "
-    )));
+    ))));
 }
 
 #[test]
 fn regions() {
-    insta::assert_snapshot!(shown(load_global(
+    insta::assert_snapshot!(shown(load_global(&Layers::one(
         "conf/global.yaml",
         "\
 name: g1
@@ -136,7 +137,7 @@ regions:
     health_check: { grpc: {}, timeout: 2s }
     replicas: [{ name: r1, address: 127.0.0.1:8000 }]
 "
-    )));
+    ))));
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn a_flood_of_faults_is_cut_and_counted() {
             10_000 + at
         ));
     }
-    let faults = load_regional("r.yaml", &text).expect_err("names are repeated");
+    let faults = load_regional(&Layers::one("r.yaml", &text)).expect_err("names are repeated");
     assert_eq!((faults.iter().len(), faults.count()), (100, 3000));
 }
 
@@ -161,7 +162,7 @@ fn a_hundred_thousand_servers_are_checked_without_a_fault() {
             "      - {{ name: s{at}, address: 10.0.0.{host}:{port} }}\n"
         ));
     }
-    assert!(load_regional("r.yaml", &text).is_ok());
+    assert!(load_regional(&Layers::one("r.yaml", &text)).is_ok());
 }
 
 proptest::proptest! {

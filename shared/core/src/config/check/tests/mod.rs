@@ -4,7 +4,7 @@ mod codes;
 mod groups;
 
 use super::{load_global, load_regional};
-use crate::config::read::{Code, Faults};
+use crate::config::read::{Code, Faults, Layers};
 
 /// A file of the regional tier with nothing that is not needed.
 const REGIONAL: &str = "\
@@ -63,11 +63,11 @@ fn slips<T>(result: Result<T, Faults>) -> Vec<Slip> {
 }
 
 fn regional(text: &str) -> Vec<Slip> {
-    slips(load_regional("regional.yaml", text))
+    slips(load_regional(&Layers::one("regional.yaml", text)))
 }
 
 fn global(text: &str) -> Vec<Slip> {
-    slips(load_global("global.yaml", text))
+    slips(load_global(&Layers::one("global.yaml", text)))
 }
 
 /// `text` with `old`, which must occur once, replaced.

@@ -2,6 +2,7 @@
 
 mod faults;
 mod hostile;
+mod layers;
 mod sample;
 mod shapes;
 mod syntax;
@@ -9,11 +10,11 @@ mod values;
 
 use sample::Root;
 
-use super::{Document, Faults, Formats, read};
+use super::{Document, Faults, Formats, Layers, read};
 
 /// Reads a sample, and checks what must hold of every answer.
 fn sample(text: &str) -> Result<(Root, Document), Faults> {
-    let result = read::<Root>("conf/sample.yaml", text, &formats());
+    let result = read::<Root>(&Layers::one("conf/sample.yaml", text), &formats());
     if let Err(faults) = &result {
         check_invariants(faults, text);
     }

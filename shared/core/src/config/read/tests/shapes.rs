@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 
-use super::super::{Formats, read};
+use super::super::{Formats, Layers, read};
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -76,7 +76,7 @@ fn open(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 fn odd(text: &str) -> Result<Odd, String> {
-    match read::<Odd>("odd", text, &Formats::new()) {
+    match read::<Odd>(&Layers::one("odd", text), &Formats::new()) {
         Ok((odd, _)) => Ok(odd),
         Err(faults) => {
             super::check_invariants(&faults, text);
