@@ -1,6 +1,7 @@
 //! The command line as types.
 
 use crate::drain::{RegionVerb, ServerVerb};
+use crate::token::Token;
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use lb_core::config::scalar::DurationText;
 use std::ffi::OsString;
@@ -53,6 +54,9 @@ pub(crate) struct Options {
     /// File with the token that allows changes; a unix socket needs none.
     #[arg(long, global = true, env = "LB_TOKEN_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) token_file: Option<PathBuf>,
+    /// The token itself, where it comes from elsewhere.
+    #[arg(skip)]
+    pub(crate) token: Option<Token>,
 }
 
 /// Form of the data on standard output.

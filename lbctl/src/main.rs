@@ -16,6 +16,7 @@ mod failure;
 #[cfg(test)]
 mod fixtures;
 mod output;
+mod plugin;
 mod pools;
 mod present;
 mod regions;
@@ -29,11 +30,26 @@ mod words;
 use args::{Args, ConfigVerb, Verb};
 use clap::Parser;
 use failure::{Exit, Failure};
+use plugin::PluginArgs;
 use std::process::ExitCode;
 
+/// Who was called.
+enum Command {
+    /// `lbctl`.
+    Own(Box<Args>),
+    /// `kubectl lb`.
+    Plugin(Box<PluginArgs>),
+}
+
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
+    let name = std::env::args_os().next().unwrap_or_default();
+    let parsed = if plugin::is_meant(name.as_ref()) {
+        PluginArgs::try_parse().map(|args| Command::Plugin(Box::new(args)))
+    } else {
+        Args::try_parse().map(|args| Command::Own(Box::new(args)))
+    };
+    let command = match parsed {
+        Ok(command) => command,
         Err(error) => {
             // Help that nobody reads to its end is no fault.
             let _ = error.print();
@@ -45,7 +61,11 @@ fn main() -> ExitCode {
             return exit.into();
         }
     };
-    match run(args) {
+    let done = match command {
+        Command::Own(args) => run(*args),
+        Command::Plugin(args) => plugin::run(*args),
+    };
+    match done {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
             failure.report();

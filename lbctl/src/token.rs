@@ -17,9 +17,14 @@ impl Token {
             let message = format!("can't read the token file {}: {error}", file.display());
             Failure::new(Exit::Failed, message).hint("--token-file or LB_TOKEN_FILE names it")
         })?;
+        Self::of(&text, &file.display().to_string())
+    }
+
+    /// The first line of `text`, which `place` holds.
+    pub(crate) fn of(text: &str, place: &str) -> Result<Self, Failure> {
         let token = text.lines().next().unwrap_or_default().trim();
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let message = format!("{} holds no token in its first line", file.display());
+            let message = format!("{place} holds no token in its first line");
             return Err(Failure::new(Exit::Failed, message)
                 .hint("a token is a line of letters, digits and signs, without spaces"));
         }

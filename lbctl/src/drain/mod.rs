@@ -64,7 +64,8 @@ pub(crate) fn server(options: &Options, verb: ServerVerb) -> Result<(), Failure>
 
 fn carry_out(options: &Options, plan: Plan) -> Result<(), Failure> {
     let client = Client::new(options)?;
-    let token = options.token_file.as_deref().map(Token::read).transpose()?;
+    let file = options.token_file.as_deref();
+    let token = file.map(Token::read).transpose()?.or(options.token.clone());
     if plan.confirm {
         let stdin = std::io::stdin();
         confirm::confirm(&plan, stdin.is_terminal(), stdin.lock(), std::io::stderr())?;

@@ -3,6 +3,7 @@
 mod bed;
 mod cookies;
 mod orders;
+mod plugin;
 mod rules;
 mod stores;
 mod together;
