@@ -32,6 +32,10 @@ demo: setup-build ## Build and start the whole platform on loopback; Ctrl-C stop
 release: setup-build ## Build the programs as they are shipped, into target/release
 	$(CARGO) build --locked --release -p lbctl -p global-lb -p regional-lb
 
+.PHONY: deb
+deb: release ## Build the Debian package from the release, into target/deb
+	packaging/deb/build.sh target/release target/deb
+
 .PHONY: bench
 bench: ## Measure against HAProxy, nginx and Envoy (15 to 30 minutes; ARGS=--quick: two)
 	bench/install-peers.sh

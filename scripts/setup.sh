@@ -30,6 +30,10 @@ missing() {
     # For the test that reloads a service; it starts a systemd in namespaces of its own.
     want systemd-analyze systemd
     want nsenter util-linux
+    # For the test that installs the package in a clean Debian of its own.
+    want dpkg-shlibdeps dpkg-dev
+    want debootstrap debootstrap
+    want ip iproute2
     # For the small disks of tests that fill one.
     want mount mount
     # Debian's own Python comes without the part of `venv` that makes a pip.
