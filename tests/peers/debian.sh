@@ -26,6 +26,9 @@ for device in null zero full random urandom tty; do
     mount --bind "/dev/$device" "dev/$device"
 done
 ln -s /proc/self/fd dev/fd
+# PrivateDevices wants one to copy.
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
 if [[ $(stat -f -c %T /sys/fs/cgroup) == cgroup2fs ]]; then
     mount -t cgroup2 cgroup sys/fs/cgroup
 else

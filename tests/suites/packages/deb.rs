@@ -107,7 +107,10 @@ async fn serve(machine: &Machine, dir: &Path) -> Result<()> {
     let _one = server(machine, dir, 9001)?;
     let _two = server(machine, dir, 9002)?;
     for unit in UNITS {
-        machine.run(&["systemctl", "enable", "--now", unit]).await?;
+        let started = machine.run(&["systemctl", "enable", "--now", unit]).await;
+        if let Err(error) = started {
+            return Err(machine.explained(unit, error).await);
+        }
     }
     eventually(SOON, "an answer", async || ask(machine).await).await?;
     for unit in UNITS {

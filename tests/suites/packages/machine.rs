@@ -99,6 +99,22 @@ impl Machine {
         Launch::new(name, "nsenter").args(["-t", &init, "-n", program])
     }
 
+    /// Adds what a unit has said to an error.
+    pub(crate) async fn explained(&self, unit: &str, error: anyhow::Error) -> anyhow::Error {
+        let line = [
+            "journalctl",
+            "--no-pager",
+            "-n",
+            "30",
+            "-o",
+            "cat",
+            "-u",
+            unit,
+        ];
+        let said = self.run(&line).await;
+        error.context(said.unwrap_or_else(|error| error.to_string()))
+    }
+
     /// A property of a unit.
     pub(crate) async fn property(&self, unit: &str, name: &str) -> Result<String> {
         let text = self.run(&["systemctl", "show", "-p", name, unit]).await?;
