@@ -40,6 +40,10 @@ image: ## Build the image, with podman, buildah or docker (ENGINE=...)
 image-programs: ## Build the programs for the image that the tests run, unoptimised and static, into target/image
 	packaging/image/programs.sh dev target/image
 
+.PHONY: deb
+deb: release ## Build the Debian package from the release, into target/deb
+	packaging/deb/build.sh target/release target/deb
+
 .PHONY: bench
 bench: ## Measure against HAProxy, nginx and Envoy (15 to 30 minutes; ARGS=--quick: two)
 	bench/install-peers.sh

@@ -38,6 +38,9 @@ missing() {
     want ip iproute2
     [[ -x /usr/lib/podman/netavark ]] || echo netavark
     [[ -x /usr/lib/podman/aardvark-dns ]] || echo aardvark-dns
+    # For the test that installs the package in a clean Debian of its own.
+    want dpkg-shlibdeps dpkg-dev
+    want debootstrap debootstrap
     # For the small disks of tests that fill one.
     want mount mount
     # Debian's own Python comes without the part of `venv` that makes a pip.

@@ -117,6 +117,13 @@ pub(crate) enum Verb {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages into a directory: for packages.
+    #[command(hide = true)]
+    Man {
+        /// The directory.
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
 }
 
 /// Work on configuration files.

@@ -91,5 +91,6 @@ fn run(args: Args) -> Result<(), Failure> {
         Verb::Demo(demo) => demo::run(options, &demo),
         Verb::DemoServer(server) => demo_server::run(&server),
         Verb::Completions { shell } => completions::run(shell),
+        Verb::Man { directory } => completions::manual(&directory),
     }
 }

@@ -112,7 +112,8 @@ fn whom(verb: &Verb) -> Result<Whom, Failure> {
         Verb::Config {
             verb: ConfigVerb::Check { .. },
         }
-        | Verb::Completions { .. } => Ok(Whom::Nobody),
+        | Verb::Completions { .. }
+        | Verb::Man { .. } => Ok(Whom::Nobody),
         Verb::Upgrade(_) | Verb::UpgradeStart(_) => Err(Failure::new(
             Exit::Usage,
             "a pod is not upgraded in place",

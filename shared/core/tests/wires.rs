@@ -3,6 +3,14 @@
 //!
 //! The files are in `tests/goldens/`, a directory for each version that was shipped. They are never changed; a version that says more adds a
 //! directory.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests are about files; the ring itself reads none"
+)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a file that is not there fails the test"
+)]
 
 use lb_core::drain::{Action, Scope};
 use lb_core::region::report::{MAX_COMPACT, RegionReport};

@@ -15,7 +15,7 @@ use std::time::Duration;
 const INVALID: u8 = 3;
 
 #[derive(Debug, Parser)]
-#[command(version, about, long_about = None)]
+#[command(version)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -27,6 +27,12 @@ enum Verb {
     Run(Run),
     /// Check a configuration and tell every fault.
     Check(Check),
+    /// Write the manual pages into a directory: for packages.
+    #[command(hide = true)]
+    Man {
+        /// The directory.
+        directory: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -64,11 +70,19 @@ struct Check {
 /// Runs a tier's program by its command line.
 #[must_use]
 pub fn main<T: TierProgram>() -> ExitCode {
-    let command = Cli::command().name(match T::TIER {
-        Tier::Global => "global-lb",
-        Tier::Regional => "regional-lb",
-    });
-    let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    let (name, about) = match T::TIER {
+        Tier::Global => (
+            "global-lb",
+            "Choose a region for each request, then a replica in it",
+        ),
+        Tier::Regional => (
+            "regional-lb",
+            "Choose a server of the region for each request",
+        ),
+    };
+    let command = Cli::command().name(name).about(about);
+    let matches = command.clone().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     env_logger::Builder::from_env(
         env_logger::Env::new().filter_or("LB_LOG", "info,pingora=off,pingora_core=off"),
     )
@@ -80,6 +94,10 @@ pub fn main<T: TierProgram>() -> ExitCode {
                 ExitCode::SUCCESS
             }
             Err(error) => fail(&error),
+        },
+        Verb::Man { directory } => match clap_mangen::generate_to(command, directory) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error.into()),
         },
         Verb::Check(check) => {
             // clap sees to it that one of both is there.

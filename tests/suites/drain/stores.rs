@@ -56,7 +56,7 @@ async fn while_etcd_is_stopped_orders_are_refused_and_those_in_force_hold() -> R
     drop(running);
     for line in [
         "region undrain r1 --over 0s",
-        "region drain r2 --over 0s --reason y",
+        "region drain r2 --over 0s --reason y --override over_capacity,stale_reports",
     ] {
         let told = bed.lbctl(1, line).await?;
         ensure!(told.code == 1, "{line}: {}: {}", told.code, told.text);
