@@ -32,6 +32,14 @@ demo: setup-build ## Build and start the whole platform on loopback; Ctrl-C stop
 release: setup-build ## Build the programs as they are shipped, into target/release
 	$(CARGO) build --locked --release -p lbctl -p global-lb -p regional-lb
 
+.PHONY: image
+image: ## Build the image, with podman, buildah or docker (ENGINE=...)
+	packaging/image/build.sh $(ARGS)
+
+.PHONY: image-programs
+image-programs: ## Build the programs for the image that the tests run, unoptimised and static, into target/image
+	packaging/image/programs.sh dev target/image
+
 .PHONY: bench
 bench: ## Measure against HAProxy, nginx and Envoy (15 to 30 minutes; ARGS=--quick: two)
 	bench/install-peers.sh
@@ -68,7 +76,7 @@ doctest: ## Examples in the documentation comments
 	$(CARGO) test $(ALL) --doc
 
 .PHONY: black-box
-black-box: build ## Whole programs on real sockets; ARGS go to the test runner
+black-box: build image-programs ## Whole programs on real sockets; ARGS go to the test runner
 	$(CARGO) test $(ALL) --no-fail-fast $(addprefix --test ,$(SUITES)) -- $(ARGS)
 
 .PHONY: sim

@@ -30,6 +30,14 @@ missing() {
     # For the test that reloads a service; it starts a systemd in namespaces of its own.
     want systemd-analyze systemd
     want nsenter util-linux
+    # For the image, and both tiers as containers.
+    want podman podman
+    want runc runc
+    want conmon conmon
+    want iptables iptables
+    want ip iproute2
+    [[ -x /usr/lib/podman/netavark ]] || echo netavark
+    [[ -x /usr/lib/podman/aardvark-dns ]] || echo aardvark-dns
     # For the small disks of tests that fill one.
     want mount mount
     # Debian's own Python comes without the part of `venv` that makes a pip.

@@ -3,6 +3,7 @@
 use crate::drain::{RegionVerb, ServerVerb};
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use lb_core::config::scalar::DurationText;
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -99,6 +100,9 @@ pub(crate) enum Verb {
     },
     /// Replace a running process on this host by another binary or configuration without losing a connection.
     Upgrade(UpgradeArgs),
+    /// Start a successor for `upgrade`, and end so that it is nobody's child.
+    #[command(hide = true)]
+    UpgradeStart(UpgradeStartArgs),
     /// Start the whole platform on loopback; Ctrl-C stops it and leaves nothing.
     Demo(DemoArgs),
     /// A server of the demo.
@@ -193,6 +197,17 @@ pub(crate) struct UpgradeArgs {
     /// Check everything, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// What to start.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UpgradeStartArgs {
+    /// The process whose output it gets.
+    #[arg(long, value_name = "PID")]
+    pub(crate) like: u32,
+    /// The program and its arguments.
+    #[arg(last = true, required = true)]
+    pub(crate) program: Vec<OsString>,
 }
 
 /// A server of the demo.

@@ -67,6 +67,7 @@ fn run(args: Args) -> Result<(), Failure> {
             verb: ConfigVerb::Check { files, tier },
         } => config_check::run(options, &files, tier),
         Verb::Upgrade(upgrade) => upgrade::run(options, &upgrade),
+        Verb::UpgradeStart(start) => upgrade::starter::run(&start),
         Verb::Demo(demo) => demo::run(options, &demo),
         Verb::DemoServer(server) => demo_server::run(&server),
         Verb::Completions { shell } => completions::run(shell),

@@ -25,6 +25,7 @@ pub mod raw;
 pub mod reconcile;
 pub mod relay;
 pub mod server;
+pub mod service;
 pub mod strays;
 pub mod subject;
 pub mod tools;

@@ -117,7 +117,7 @@ pub(crate) struct ServerRef {
 /// What a drain says.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Drain {
-    /// Share of its requests that leaves, 1% to 100%. Default: all.
+    /// Share of its requests that leaves, 1% to 100%. Default: all; servers take none.
     #[arg(long, value_name = "N%", value_parser = parse::share)]
     pub(crate) percent: Option<u8>,
     #[command(flatten)]
@@ -131,7 +131,7 @@ pub(crate) struct Drain {
 /// What an undrain says.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Undrain {
-    /// Time until it has all of its requests again; 0s: at once. Default: a minute, for servers none.
+    /// Time until it has all of its requests again; 0s: at once. Default: a minute; servers take none.
     #[arg(long, value_name = "DURATION", value_parser = DurationText::parse)]
     pub(crate) over: Option<DurationText>,
     /// Why, for those who come later.
@@ -144,7 +144,7 @@ pub(crate) struct Undrain {
 /// How requests leave.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ramp {
-    /// Time until then; 0s: at once. Default: a minute, for servers none.
+    /// Time until then; 0s: at once. Default: a minute; servers take none.
     #[arg(long, value_name = "DURATION", value_parser = DurationText::parse)]
     pub(crate) over: Option<DurationText>,
     /// What happens to users who are bound to it by a cookie.

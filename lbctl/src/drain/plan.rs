@@ -52,10 +52,25 @@ impl Plan {
     pub(crate) fn server(verb: ServerVerb) -> Result<Option<Self>, Failure> {
         let scope = |ServerRef { pool, server }| Scope::Server { pool, server };
         Ok(Some(match verb {
-            ServerVerb::Drain(args) => Self::drain(scope(args.server), args.drain)?,
-            ServerVerb::Undrain(args) => Self::undrain(scope(args.server), args.undrain)?,
+            ServerVerb::Drain(args) => Self::drain(scope(args.server), args.drain)?.whole()?,
+            ServerVerb::Undrain(args) => {
+                Self::undrain(scope(args.server), args.undrain)?.whole()?
+            }
             ServerVerb::Drains => return Ok(None),
         }))
+    }
+
+    /// A server leaves and comes back as a whole: a replica would refuse anything else, and it is told before one is asked.
+    fn whole(self) -> Result<Self, Failure> {
+        let ramps = self.order.over.is_some_and(|over| !over.get().is_zero());
+        let option = match (self.order.percent, ramps) {
+            (Some(_), _) => "--percent",
+            (None, true) => "--over",
+            (None, false) => return Ok(self),
+        };
+        let message = format!("{option} is for regions: a server leaves and comes back as a whole");
+        Err(Failure::new(Exit::Usage, message)
+            .hint("leave it out: what is in flight there ends in peace, and a server that comes back starts slowly"))
     }
 
     fn drain(scope: Scope, drain: Drain) -> Result<Self, Failure> {

@@ -1,12 +1,11 @@
 //! Watches predecessor and successor until one of them serves for good.
 
-use super::place::{Place, is_alive};
+use super::place::Place;
 use super::steps::Steps;
-use super::successor::Successor;
+use super::successor::{End, Successor};
 use super::{GRACE, LOOK};
 use crate::failure::{Exit, Failure};
 use lb_core::status::{Handover, HandoverPhase as Phase};
-use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -34,16 +33,18 @@ pub(super) async fn until_commit(
         }
         if serves(old.as_ref(), new.as_ref(), is_ours) {
             steps.done("it is ready and serves; the old process accepts no more");
+            // Before it can become a service's main process.
+            successor.release().await;
             return Ok(());
         }
         if let Some(new) = new.filter(|new| !new.pending.is_empty()) {
             steps.waits(&format!("waits for: {}", new.pending.join(", ")));
         }
-        if let Some(status) = successor.ended() {
-            return Err(ended(place, status, successor, greeted).await);
+        if let Some(end) = successor.ended().await {
+            return Err(ended(place, end, successor, greeted).await);
         }
         if Instant::now() >= end + if greeted { GRACE } else { Duration::ZERO } {
-            successor.kill();
+            successor.kill().await;
             let what = if greeted { "become ready" } else { "say hello" };
             let message = format!("process {pid} did not {what} within {limit:?}, and was ended");
             return Err(Failure::new(Exit::Partial, message).hint(still_serves(place).await));
@@ -63,7 +64,7 @@ pub(super) async fn until_end(
     let mut settled = false;
     loop {
         let Some(old) = place.ask(place.pid).await else {
-            if is_alive(place.pid) {
+            if place.life.goes_on() {
                 sleep(LOOK).await;
                 continue;
             }
@@ -81,17 +82,38 @@ pub(super) async fn until_end(
             Phase::None => {
                 let why = old.last.map(|last| last.reason).unwrap_or_default();
                 let message = format!("rolled back: {why}");
+                let hung = if end(place, successor).await {
+                    format!("; process {pid} hung, and was ended")
+                } else {
+                    String::new()
+                };
                 return Err(Failure::new(Exit::Failed, message)
-                    .hint(format!("process {} serves again", place.pid)));
+                    .hint(format!("process {} serves again{hung}", place.pid)));
             }
             _ => {}
         }
         steps.drain(&old);
-        if let Some(status) = successor.ended() {
-            steps.waits(&format!("process {pid} ended ({status})"));
+        if let Some(end) = successor.ended().await {
+            steps.waits(&format!("process {pid} {end}"));
         }
         sleep(LOOK).await;
     }
+}
+
+/// Ends a successor that hangs: what it has accepted would hang with it. One that answers leaves by itself. Tells whether it was ended.
+async fn end(place: &Place, successor: &mut Successor) -> bool {
+    let limit = Instant::now() + GRACE;
+    while successor.ended().await.is_none() {
+        if place.ask(successor.pid()).await.is_some() {
+            return false;
+        }
+        if Instant::now() >= limit {
+            successor.kill().await;
+            return true;
+        }
+        sleep(LOOK).await;
+    }
+    false
 }
 
 fn serves(old: Option<&Handover>, new: Option<&Handover>, is_ours: bool) -> bool {
@@ -103,8 +125,8 @@ fn serves(old: Option<&Handover>, new: Option<&Handover>, is_ours: bool) -> bool
 }
 
 /// The successor has ended before it served, or moments after.
-async fn ended(place: &Place, status: ExitStatus, successor: &Successor, greeted: bool) -> Failure {
-    let exit = match status.code() {
+async fn ended(place: &Place, end: End, successor: &Successor, greeted: bool) -> Failure {
+    let exit = match end.code() {
         Some(INVALID) => Exit::Config,
         _ => Exit::Failed,
     };
@@ -116,7 +138,7 @@ async fn ended(place: &Place, status: ExitStatus, successor: &Successor, greeted
     };
     let why = last.map_or("it had not said hello".to_owned(), |last| last.reason);
     let message = format!(
-        "rolled back: the new process ended ({status}): {why}; its last words are in {}",
+        "rolled back: the new process {end}: {why}; its last words are in {}",
         successor.log
     );
     Failure::new(exit, message).hint(still_serves(place).await)
@@ -132,8 +154,8 @@ async fn still_serves(place: &Place) -> String {
 /// The successor is there and ready.
 async fn confirm(place: &Place, successor: &mut Successor) -> Result<(), Failure> {
     let pid = successor.pid();
-    if let Some(status) = successor.ended() {
-        let message = format!("process {pid} took over, and then ended: {status}");
+    if let Some(end) = successor.ended().await {
+        let message = format!("process {pid} took over, and then {end}");
         return Err(Failure::new(Exit::Failed, message));
     }
     let end = Instant::now() + GRACE;

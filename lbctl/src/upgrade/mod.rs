@@ -5,12 +5,15 @@
 //! It never connects to `upgrade.sock`, because a connection there is an upgrade.
 //!
 //! The successor gets the binary, arguments, environment, directory and log of the process that it replaces, and starts a session of its own:
-//! it is no part of the terminal from which the upgrade was ordered. Under systemd the order has to come from the unit's `ExecReload`,
+//! it is no part of the terminal from which the upgrade was ordered. It becomes a child of process 1 ([`starter`]). Under systemd the order has to come from the unit's `ExecReload`,
 //! as a successor that is started elsewhere would not belong to the unit.
 
 mod follow;
+mod life;
 mod place;
+mod plan;
 mod running;
+pub(crate) mod starter;
 mod steps;
 mod successor;
 
@@ -18,10 +21,11 @@ use crate::args::{Options, UpgradeArgs};
 use crate::failure::{Exit, Failure};
 use crate::output;
 use place::Place;
+use plan::Plan;
 use running::Running;
 use std::time::Duration;
 use steps::Steps;
-use successor::Plan;
+use successor::Successor;
 
 /// How often the processes are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -58,7 +62,7 @@ async fn upgrade(options: &Options, args: &UpgradeArgs) -> Result<(), Failure> {
         steps.done(&format!("would start: {}", plan.command()));
         return Ok(());
     }
-    let mut successor = plan.start(&running)?;
+    let mut successor = Successor::start(&plan, &running).await?;
     let pid = successor.pid();
     steps.done(&format!(
         "process {pid} started; it writes to {}",

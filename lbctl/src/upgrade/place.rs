@@ -1,5 +1,6 @@
 //! The run directory, as it is found.
 
+use super::life::Life;
 use crate::failure::{Exit, Failure};
 use crate::unix;
 use lb_core::status::{Handover, HandoverPhase};
@@ -17,6 +18,8 @@ pub(super) struct Place {
     pub(super) path: PathBuf,
     /// The process.
     pub(super) pid: u32,
+    /// The same, whoever has its pid later.
+    pub(super) life: Life,
 }
 
 // === impl Place ===
@@ -50,11 +53,13 @@ impl Place {
             .trim()
             .parse()
             .map_err(|error| nobody(format!("there is no pid ({error})")))?;
-        let owner = fs::metadata(format!("/proc/{pid}")).map_err(|error| {
+        let life = Life::of(pid).map_err(|error| {
             nobody(format!(
                 "process {pid} is dead, and what lies there is stale ({error})"
             ))
         })?;
+        let owner = fs::metadata(format!("/proc/{pid}"))
+            .map_err(|error| nobody(format!("process {pid} has ended ({error})")))?;
         if owner.uid() != about.uid() {
             return Err(nobody(format!("process {pid} is of another user")));
         }
@@ -69,7 +74,7 @@ impl Place {
             return Err(Failure::new(Exit::Failed, message)
                 .hint("somebody removed it, or the process is leaving: it serves on; restart it when it may be restarted"));
         }
-        Ok(Self { path, pid })
+        Ok(Self { path, pid, life })
     }
 
     /// How far a process is.
@@ -114,11 +119,4 @@ impl Place {
             .hint("wait for its end; it has a deadline")),
         }
     }
-}
-
-/// Whether a process is there, and no zombie.
-pub(super) fn is_alive(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
-    state.is_some_and(|rest| !rest.starts_with(['Z', 'X']))
 }

@@ -55,11 +55,11 @@ impl Running {
     }
 
     /// Where it writes: 1 or 2. None where that can't be opened, as with the journal's socket.
-    pub(super) fn output(&self, descriptor: u32) -> Option<(File, String)> {
+    pub(super) fn output(&self, descriptor: u32) -> Option<String> {
         let path = format!("/proc/{}/fd/{descriptor}", self.pid);
         let target = fs::read_link(&path).ok()?;
-        let file = File::options().append(true).open(&path).ok()?;
-        Some((file, target.display().to_string()))
+        let _is_open = File::options().append(true).open(&path).ok()?;
+        Some(target.display().to_string())
     }
 
     /// Refuses to start a successor outside of the unit of a service: systemd would end it with the predecessor.

@@ -1,225 +1,179 @@
-//! The process that is to serve: what it will be, whether it can, and its start.
+//! A successor that was started: whether it lives, and how it ended.
 
+use super::life::Life;
+use super::plan::Plan;
 use super::running::Running;
-use crate::args::UpgradeArgs;
 use crate::failure::{Exit, Failure};
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::fmt;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::{sleep, timeout};
 
-/// Time for `--version` and for `check`.
-const CHECK: Duration = Duration::from_secs(20);
-/// How the programs say that a configuration is at fault.
-const INVALID: i32 = 3;
-
-/// What will be started.
-#[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) binary: PathBuf,
-    pub(super) config: PathBuf,
-    arguments: Vec<OsString>,
-    directory: PathBuf,
-    environment: Vec<(OsString, OsString)>,
-}
+/// Time for the process in between, which has next to nothing to do.
+const PROMPT: Duration = Duration::from_secs(5);
+/// How often the end of a process that was killed is looked for.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A successor that was started.
 #[derive(Debug)]
 pub(super) struct Successor {
-    child: Child,
+    pid: u32,
+    life: Life,
+    /// Its parent, until it is let go.
+    starter: Option<Starter>,
+    end: Option<End>,
     /// Where it writes.
     pub(super) log: String,
 }
 
-// === impl Plan ===
+/// How a successor ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// By its parent's word.
+    Known(ExitStatus),
+    /// Its parent is process 1, or was killed.
+    Unknown,
+}
 
-impl Plan {
-    /// The predecessor's command line, with what is to be different.
-    pub(super) fn new(running: &Running, args: &UpgradeArgs) -> Result<Self, Failure> {
-        let (config, mut arguments) = without_upgrade(&running.arguments)?;
-        let config = match &args.config {
-            Some(config) => absolute(config)?,
-            None => running.directory.join(config),
-        };
-        let binary = match &args.binary {
-            Some(binary) => absolute(binary)?,
-            None => running.binary.clone(),
-        };
-        if !binary.is_file() {
-            let message = format!("there is no {}", binary.display());
-            return Err(Failure::new(Exit::Failed, message).hint("--binary names the one to start"));
-        }
-        arguments.extend(["--config".into(), config.clone().into_os_string()]);
-        arguments.push("--upgrade".into());
-        let limit = format!("{}ms", args.ready_timeout.as_millis());
-        arguments.extend(["--upgrade-timeout".into(), limit.into()]);
-        Ok(Self {
-            binary,
-            config,
-            arguments,
-            directory: running.directory.clone(),
-            environment: running.environment.clone(),
-        })
-    }
-
-    /// The command line, for people.
-    pub(super) fn command(&self) -> String {
-        let words = self.arguments.iter().map(|word| word.to_string_lossy());
-        let words: Vec<_> = words.collect();
-        format!("{} {}", self.binary.display(), words.join(" "))
-    }
-
-    /// What the binary says that it is.
-    pub(super) async fn version(&self) -> Result<String, Failure> {
-        let output = self.ask(&["--version".into()]).await?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        if output.status.success() && !text.trim().is_empty() {
-            return Ok(text.trim().to_owned());
-        }
-        let message = format!("{} --version: {}", self.binary.display(), output.status);
-        Err(Failure::new(Exit::Failed, message).hint(told(&output)))
-    }
-
-    /// Lets the new binary check the new configuration.
-    pub(super) async fn check(&self) -> Result<(), Failure> {
-        let config = self.config.clone().into_os_string();
-        let output = self
-            .ask(&["check".into(), "--config".into(), config])
-            .await?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let exit = match output.status.code() {
-            Some(INVALID) => Exit::Config,
-            _ => Exit::Failed,
-        };
-        eprint!("{}", String::from_utf8_lossy(&output.stderr));
-        let message = format!("{} is refused by the new binary", self.config.display());
-        Err(Failure::new(exit, message).hint("nothing has changed: the old process serves"))
-    }
-
-    /// Starts it, with the predecessor's output.
-    pub(super) fn start(&self, running: &Running) -> Result<Successor, Failure> {
-        let mut command = self.bare();
-        command.args(&self.arguments).stdin(Stdio::null());
-        let mut log = "this terminal".to_owned();
-        if let Some((file, _)) = running.output(1) {
-            command.stdout(file);
-        }
-        if let Some((file, target)) = running.output(2) {
-            command.stderr(file);
-            log = target;
-        }
-        let child = command.spawn().map_err(|error| {
-            Failure::new(
-                Exit::Failed,
-                format!("starting {}: {error}", self.binary.display()),
-            )
-        })?;
-        Ok(Successor { child, log })
-    }
-
-    async fn ask(&self, arguments: &[OsString]) -> Result<Output, Failure> {
-        let failed = |why: String| {
-            let message = format!("running {}: {why}", self.binary.display());
-            Failure::new(Exit::Failed, message).hint("nothing has changed: the old process serves")
-        };
-        let mut command = tokio::process::Command::from(self.bare());
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        match tokio::time::timeout(CHECK, command.output()).await {
-            Ok(Ok(output)) => Ok(output),
-            Ok(Err(error)) => Err(failed(error.to_string())),
-            Err(_) => Err(failed(format!("no end within {CHECK:?}"))),
-        }
-    }
-
-    fn bare(&self) -> Command {
-        let mut command = Command::new(&self.binary);
-        command
-            .current_dir(&self.directory)
-            .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command
-    }
+/// The process in between; see [`super::starter`].
+#[derive(Debug)]
+struct Starter {
+    child: Child,
+    input: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 // === impl Successor ===
 
 impl Successor {
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+    /// Starts it, with the predecessor's output.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub(super) async fn start(plan: &Plan, running: &Running) -> Result<Self, Failure> {
+        let failed = |why: String| {
+            let message = format!("starting {}: {why}", plan.binary.display());
+            Failure::new(Exit::Failed, message).hint("nothing has changed: the old process serves")
+        };
+        let mut starter =
+            Starter::start(plan, running).map_err(|error| failed(error.to_string()))?;
+        let said = starter.hear().await;
+        let pid = match said.as_deref().and_then(|said| said.split_once(' ')) {
+            Some(("pid", pid)) => pid.parse().map_err(|_bad| failed(format!("pid {pid}?")))?,
+            Some((_, why)) => return Err(failed(why.to_owned())),
+            None => return Err(failed("the process that starts it has ended".to_owned())),
+        };
+        // Its parent does not wait for it yet, so this pid can't be another's.
+        let life = Life::of(pid).map_err(|error| failed(format!("watching {pid}: {error}")))?;
+        let gone = starter.input.write_all(b"\n").await;
+        gone.map_err(|error| failed(error.to_string()))?;
+        let log = running.output(2);
+        Ok(Self {
+            pid,
+            life,
+            starter: Some(starter),
+            end: None,
+            log: log.unwrap_or_else(|| "this terminal".to_owned()),
+        })
+    }
+
+    pub(super) const fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// How it ended, if it has.
-    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
+    pub(super) async fn ended(&mut self) -> Option<End> {
+        if self.life.goes_on() {
+            return None;
+        }
+        if self.end.is_none() {
+            let known = match &mut self.starter {
+                Some(starter) => starter.status().await,
+                None => None,
+            };
+            self.end = Some(known.map_or(End::Unknown, End::Known));
+        }
+        self.end
+    }
+
+    /// Gives it to process 1. From now on nobody tells how it ends.
+    pub(super) async fn release(&mut self) {
+        if let Some(Starter {
+            mut child, input, ..
+        }) = self.starter.take()
+        {
+            drop(input);
+            // One that does not end is none of the successor's business: killed, it leaves an orphan just as well.
+            if timeout(PROMPT, child.wait()).await.is_err() {
+                let _ = child.kill().await;
+            }
+        }
     }
 
     /// Ends it. The predecessor serves on.
-    pub(super) fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub(super) async fn kill(&mut self) {
+        self.life.kill();
+        let end = async {
+            while self.life.goes_on() {
+                sleep(LOOK).await;
+            }
+        };
+        let _ = timeout(PROMPT, end).await;
     }
 }
 
-/// The configuration that a command line names, and the rest of it without what belongs to one upgrade.
-fn without_upgrade(arguments: &[OsString]) -> Result<(PathBuf, Vec<OsString>), Failure> {
-    let (mut config, mut rest) = (None, Vec::new());
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        let text = word.to_string_lossy();
-        match text.split_once('=') {
-            Some(("--config", value)) => config = Some(PathBuf::from(value)),
-            Some(("--upgrade-timeout", _)) => {}
-            _ if text == "--config" => config = words.next().map(PathBuf::from),
-            _ if text == "--upgrade-timeout" => drop(words.next()),
-            _ if text == "--upgrade" => {}
-            _ => rest.push(word.clone()),
+// === impl End ===
+
+impl End {
+    /// Its exit code, where it had one.
+    pub(super) fn code(self) -> Option<i32> {
+        match self {
+            Self::Known(status) => status.code(),
+            Self::Unknown => None,
         }
     }
-    match config {
-        Some(config) => Ok((config, rest)),
-        None => Err(Failure::new(
-            Exit::Failed,
-            "the process that serves has no --config in its command line",
-        )
-        .hint("is it one of ours?")),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(status) => write!(f, "ended ({status})"),
+            Self::Unknown => f.write_str("ended"),
+        }
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| {
-        Failure::new(
-            Exit::Usage,
-            format!("{} is no path: {error}", path.display()),
-        )
-    })
-}
+// === impl Starter ===
 
-fn told(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr);
-    match text.trim() {
-        "" => "it said nothing; the old process serves".to_owned(),
-        text => format!("it said: {text}"),
+impl Starter {
+    fn start(plan: &Plan, running: &Running) -> io::Result<Self> {
+        let mut command = Command::from(plan.starter(running.pid));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (input, output) = pipes.ok_or(io::ErrorKind::BrokenPipe)?;
+        let lines = BufReader::new(output).lines();
+        Ok(Self {
+            child,
+            input,
+            lines,
+        })
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// What it says next; none when it has ended, or hangs.
+    async fn hear(&mut self) -> Option<String> {
+        let line = timeout(PROMPT, self.lines.next_line()).await;
+        line.ok()?.ok()?
+    }
 
-    #[test]
-    fn what_belongs_to_one_upgrade_is_not_passed_on() {
-        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
-        let line = words("run --config a.yaml --upgrade --upgrade-timeout 60s --other x");
-        let (config, rest) = without_upgrade(&line).unwrap();
-        assert_eq!(config, PathBuf::from("a.yaml"));
-        assert_eq!(rest, words("run --other x"));
-        let (config, rest) = without_upgrade(&words("run --config=b --upgrade")).unwrap();
-        assert_eq!((config, rest), (PathBuf::from("b"), words("run")));
-        assert!(without_upgrade(&words("run")).is_err());
+    /// How the successor ended.
+    async fn status(&mut self) -> Option<ExitStatus> {
+        let line = self.hear().await?;
+        let raw = line.strip_prefix("ended ")?.parse().ok()?;
+        Some(ExitStatus::from_raw(raw))
     }
 }

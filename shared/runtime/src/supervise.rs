@@ -12,7 +12,7 @@ use crate::signals::Signals;
 use crate::sockets::Sockets;
 use crate::tier::{Common, TierProgram};
 use crate::worker::Shared;
-use crate::{leave, reload};
+use crate::{clock, leave, reload};
 use lb_core::config::scalar::DurationText;
 use lb_core::status::Tier as TierStatus;
 use std::convert::Infallible;
@@ -154,7 +154,9 @@ impl<T: TierProgram> Process<T> {
             self.announce(admin);
             posts.first.iter().for_each(|slot| slot.set(Gate::Open));
             let offer = draft.map(publish).transpose()?;
-            let parent = succession.took(&posts.estate, posts.late).await;
+            let shared = self.shared.clone();
+            let turns = move || shared.pulse.is_alive(clock::now());
+            let parent = succession.took(&posts.estate, posts.late, turns).await;
             (offer, Some(parent))
         } else {
             self.announce(admin);
@@ -227,11 +229,19 @@ impl<T: TierProgram> Process<T> {
             parent.leave().await;
         }
         tokio::select! {
-            () = self.leave(has_time) => {}
+            () = self.finish(has_time, offer) => {}
             _ = signals.next() => log::warn!("second signal: ending at once"),
             never = replaced_meanwhile(&self.shared, attend) => match never {},
         }
         End::Told
+    }
+
+    /// Leaves, and as a service's main process waits for those who served before.
+    async fn finish(&self, lame_duck: bool, offer: Option<&Offer>) {
+        self.leave(lame_duck).await;
+        if let Some(offer) = offer.filter(|_| Supervisor::from_env().is_there()) {
+            offer.alone().await;
+        }
     }
 
     async fn leave(&self, lame_duck: bool) {

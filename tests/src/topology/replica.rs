@@ -92,6 +92,16 @@ impl Replica {
         Ok(self)
     }
 
+    /// The next restart is one of the programs of this build, wherever those of the topology came from.
+    ///
+    /// # Errors
+    ///
+    /// When it is not built.
+    pub fn use_own_program(&mut self) -> Result<()> {
+        self.program = tools::program(self.tier.program())?;
+        Ok(())
+    }
+
     /// Its name in the configuration.
     pub fn name(&self) -> &str {
         &self.name

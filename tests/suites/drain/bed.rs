@@ -22,6 +22,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(15);
 /// The target: no new requests after this.
 pub(crate) const TARGET: Duration = Duration::from_secs(1);
 const GLOBALS: usize = 3;
+const OWN: &str = "directory: \"@\"";
 
 /// The platform; `relays[from][to]` is how one global replica reaches another.
 pub(crate) struct Bed {
@@ -40,16 +41,26 @@ pub(crate) struct Told {
 impl Bed {
     /// All regions share by weight; `extra` is pasted into each regional file.
     pub(crate) async fn start(extra: &'static str) -> Result<Self> {
-        Self::start_as(extra, "weighted").await
+        Self::start_as(extra, "weighted", OWN, true).await
+    }
+
+    /// The same with another inner text of `state: { … }`; `@` is a replica's own directory. Without `peers`, a store is to connect them.
+    pub(crate) async fn with_state(state: &str, peers: bool) -> Result<Self> {
+        Self::start_as("", "weighted", state, peers).await
     }
 
     /// The same with users whom a cookie binds to their region.
     pub(crate) async fn with_cookies() -> Result<Self> {
         let policy = "weighted, affinity: { ttl: 5m, secret_file: \"@\" }";
-        Self::start_as("", policy).await
+        Self::start_as("", policy, OWN, true).await
     }
 
-    async fn start_as(extra: &'static str, policy: &'static str) -> Result<Self> {
+    async fn start_as(
+        extra: &'static str,
+        policy: &'static str,
+        state: &str,
+        peers: bool,
+    ) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("strata-drain-").tempdir()?;
         let token = dir.path().join("token");
         std::fs::write(&token, "a-token-of-the-tests-0123456789")?;
@@ -65,17 +76,16 @@ impl Bed {
             .map(|row: &Vec<Relay>| row.iter().map(|r| r.address().to_string()).collect())
             .collect();
         let (base, file) = (dir.path().to_owned(), token.clone());
+        let state = state.to_owned();
         let plan = Topology::two_tier().globals(GLOBALS).regions(3, 1, 2);
         let plan = plan.tune_global(move |global| {
             let at: usize = global.name.trim_start_matches('g').parse().unwrap_or(1);
             global.admin = admins[at - 1];
             global.front.admin = format!("token_file: \"{}\"", file.display());
             let own = base.join(&global.name);
-            global.extra = format!(
-                "peers: {:?}\nstate: {{ directory: \"{}\" }}\n",
-                lists[at - 1],
-                own.display()
-            );
+            let state = state.replace('@', &own.display().to_string());
+            let known: &[String] = if peers { &lists[at - 1] } else { &[] };
+            global.extra = format!("peers: {known:?}\nstate: {{ {state} }}\n");
             global.policy = policy.replace('@', &file.display().to_string());
         });
         let file = token.clone();
@@ -89,7 +99,9 @@ impl Bed {
             relays,
             dir,
         };
-        bed.acquainted().await?;
+        if peers {
+            bed.acquainted().await?;
+        }
         Ok(bed)
     }
 
@@ -107,6 +119,11 @@ impl Bed {
 
     pub(crate) fn token(&self) -> PathBuf {
         self.dir.path().join("token")
+    }
+
+    /// The `state.directory` of a global replica.
+    pub(crate) fn own(&self, at: usize) -> PathBuf {
+        self.dir.path().join(self.platform.globals[at].name())
     }
 
     pub(crate) fn admin(&self, at: usize) -> SocketAddr {

@@ -4,4 +4,5 @@ mod bed;
 mod cookies;
 mod orders;
 mod rules;
+mod stores;
 mod together;

@@ -63,6 +63,17 @@ async fn a_dry_run_changes_nothing_and_nonsense_is_named() -> Result<()> {
         ("region drain r1 --reason x --expires 100h", 2, "72h"),
         ("region dial r1 140% --reason x", 2, "100"),
         ("region drain r1", 2, "reason"),
+        (
+            "server drain web/a --over 1m --reason x",
+            2,
+            "--over is for",
+        ),
+        (
+            "server drain web/a --percent 5% --reason x",
+            2,
+            "--percent is",
+        ),
+        ("server undrain web/a --over 1m", 2, "--over is for regions"),
     ] {
         let told = bed.lbctl(0, line).await?;
         ensure!(told.code == code, "{line}: {}: {}", told.code, told.text);

@@ -4,6 +4,6 @@ mod drain;
 mod lame_duck;
 mod regions;
 mod rolling;
-mod service;
 mod streams;
 mod users;
+mod versions;

@@ -1,14 +1,15 @@
 //! Rolling restarts of each tier under users of every kind: nothing fails. Without a lame duck or a drain, it does.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
+use strata_tests::service::Service;
 use strata_tests::topology::Replica;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
-use crate::service::Service;
 use crate::users::{Accounts, Stage, Users};
 
 /// How long a Service goes on sending after the signal.
@@ -72,6 +73,38 @@ fn nothing_failed(accounts: &Accounts) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// By hand, as it needs a second build: `STRATA_OLD_PROGRAMS` is the directory of an older version's programs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_an_older_version_to_this_nobody_notices() -> Result<()> {
+    let Some(old) = std::env::var_os("STRATA_OLD_PROGRAMS").map(PathBuf::from) else {
+        eprintln!("NOT TESTED: STRATA_OLD_PROGRAMS names no directory of older programs");
+        return Ok(());
+    };
+    let _alone = alone().await;
+    let mut stage = Stage::start_from(Some(&old), 2, GLOBAL, "").await?;
+    let service = Service::start(&stage.platform.addresses()).await?;
+    let users = Users::start(service.address()).await?;
+    // Half of each tier, then the rest: all four pairs of versions meet.
+    for half in [0, 1] {
+        for region in &mut stage.platform.regions {
+            let replica = &mut region.replicas[half];
+            replica.signal(Signal::SIGTERM)?;
+            replica.use_own_program()?;
+            begin_again(replica).await?;
+        }
+        let replica = &mut stage.platform.globals[half];
+        replica.signal(Signal::SIGTERM)?;
+        sleep(LAG).await;
+        service.remove(replica.address());
+        replica.use_own_program()?;
+        begin_again(replica).await?;
+        service.add(replica.address());
+    }
+    let accounts = users.stop(stage.platform.ledgers()).await?;
+    eprintln!("{accounts}");
+    nothing_failed(&accounts)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

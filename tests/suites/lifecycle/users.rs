@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -66,6 +67,16 @@ impl Stage {
         shutdown: &'static str,
         route: &'static str,
     ) -> Result<Self> {
+        Self::start_from(None, globals, shutdown, route).await
+    }
+
+    /// The same with the programs of another directory.
+    pub(crate) async fn start_from(
+        programs: Option<&Path>,
+        globals: usize,
+        shutdown: &'static str,
+        route: &'static str,
+    ) -> Result<Self> {
         let (websocket, grpc) =
             tokio::try_join!(peers::websocket_server(), peers::grpc_server("g"))?;
         let plan = Topology::two_tier()
@@ -87,6 +98,10 @@ impl Stage {
                 file.routes[2].prefix = "/strata.Echo/".to_owned();
                 file.pools[2].health_check = Some("enabled: false".to_owned());
             });
+        let plan = match programs {
+            Some(programs) => plan.programs(programs),
+            None => plan,
+        };
         let platform = plan.start().await?;
         for server in platform.servers() {
             server.script(|s| s.chunk_delay = PIECE);

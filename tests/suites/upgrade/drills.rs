@@ -161,16 +161,7 @@ async fn one_that_freezes_at_the_commit_is_told_to_end() -> Result<()> {
 async fn a_real_one_that_is_killed_in_its_probation_is_replaced_by_the_old() -> Result<()> {
     let mut rig = Rig::start(Tier::Regional, "30s").await?;
     let old = rig.pid()?;
-    let lbctl = Launch::new("lbctl", tools::program("lbctl")?)
-        .args(["upgrade", "--run-directory"])
-        .arg(rig.run_directory());
-    let mut lbctl = lbctl.start()?;
-    let new = eventually(SOON, "the successor", async || {
-        let pid = rig.pid()?;
-        ensure!(pid != old && rig.status().await?["pid"] == pid);
-        Ok(pid)
-    })
-    .await?;
+    let (mut lbctl, new) = on_probation(&mut rig, old).await?;
     rig.signal(new, Signal::SIGKILL)?;
     let status = lbctl.wait_exit(SOON).await?;
     ensure!(status.code() == Some(1), "{status}: {}", lbctl.output());
@@ -181,6 +172,90 @@ async fn a_real_one_that_is_killed_in_its_probation_is_replaced_by_the_old() -> 
     users.at_work().await?;
     users.satisfied(&rig.platform).await?;
     Ok(())
+}
+
+/// A successor, some moments before it will have proved itself.
+async fn on_probation(rig: &mut Rig, old: i32) -> Result<(strata_tests::process::Process, i32)> {
+    let lbctl = Launch::new("lbctl", tools::program("lbctl")?)
+        .args(["upgrade", "--run-directory"])
+        .arg(rig.run_directory());
+    let lbctl = lbctl.start()?;
+    let new = eventually(SOON, "the successor", async || {
+        let pid = rig.pid()?;
+        ensure!(pid != old && rig.status().await?["pid"] == pid);
+        Ok(pid)
+    })
+    .await?;
+    Ok((lbctl, new))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_hangs_in_its_probation_is_replaced_by_the_old() -> Result<()> {
+    let mut rig = Rig::start(Tier::Regional, "30s").await?;
+    let old = rig.pid()?;
+    let (mut lbctl, new) = on_probation(&mut rig, old).await?;
+    rig.signal(new, Signal::SIGSTOP)?;
+    let status = lbctl.wait_exit(SOON).await?;
+    let told = lbctl.output();
+    ensure!(status.code() == Some(1), "{status}: {told}");
+    for words in ["rolled back", "hangs", "no sign of life", "was ended"] {
+        ensure!(told.contains(words), "{words}: {told}");
+    }
+    rig.gone(new).await?;
+    ensure!(rig.pid()? == old);
+    rig.serves(old).await?;
+    let users = Users::start(rig.platform.address()?)?;
+    users.at_work().await?;
+    users.satisfied(&rig.platform).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_hangs_and_wakes_leaves() -> Result<()> {
+    let mut rig = Rig::start(Tier::Regional, "30s").await?;
+    let old = rig.pid()?;
+    let (mut lbctl, new) = on_probation(&mut rig, old).await?;
+    // Nobody is there to end it.
+    lbctl.kill();
+    rig.signal(new, Signal::SIGSTOP)?;
+    eventually(SOON, "the old process", async || {
+        ensure!(rig.pid()? == old, "{}", rig.log());
+        rig.serves(old).await
+    })
+    .await?;
+    let users = Users::start(rig.platform.address()?)?;
+    users.at_work().await?;
+    rig.signal(new, Signal::SIGCONT)?;
+    rig.gone(new).await?;
+    rig.serves(old).await?;
+    users.at_work().await?;
+    users.satisfied(&rig.platform).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_at_the_start_is_told_with_its_status() -> Result<()> {
+    let rig = Rig::start(Tier::Regional, "200ms").await?;
+    let binary = rig.impostor("exit 7")?;
+    let more = ["--binary", &binary];
+    rig.refused(&more, 1, "ended (exit status: 7)").await?;
+    let binary = rig.impostor("kill -SEGV $$")?;
+    let more = ["--binary", &binary];
+    rig.refused(&more, 1, "ended (signal: 11 (SIGSEGV)").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_death_of_lbctl_does_not_end_the_upgrade() -> Result<()> {
+    let mut rig = Rig::start(Tier::Regional, "5s").await?;
+    let old = rig.pid()?;
+    let (mut lbctl, new) = on_probation(&mut rig, old).await?;
+    let stat = std::fs::read_to_string(format!("/proc/{new}/status"))?;
+    let own = format!("PPid:\t{}\n", lbctl.pid());
+    ensure!(!stat.contains(&own), "it is nobody's in particular: {stat}");
+    lbctl.kill();
+    rig.gone(old).await?;
+    rig.serves(new).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -271,16 +346,7 @@ async fn one_that_is_told_to_end_hands_nothing_over() -> Result<()> {
 async fn a_successor_that_is_told_to_end_ends_for_good() -> Result<()> {
     let mut rig = Rig::start(Tier::Regional, "30s").await?;
     let old = rig.pid()?;
-    let lbctl = Launch::new("lbctl", tools::program("lbctl")?)
-        .args(["upgrade", "--run-directory"])
-        .arg(rig.run_directory());
-    let _lbctl = lbctl.start()?;
-    let new = eventually(SOON, "the successor", async || {
-        let pid = rig.pid()?;
-        ensure!(pid != old && rig.status().await?["pid"] == pid);
-        Ok(pid)
-    })
-    .await?;
+    let (_lbctl, new) = on_probation(&mut rig, old).await?;
     rig.signal(new, Signal::SIGTERM)?;
     rig.gone(new).await?;
     let address = rig.platform.address()?;

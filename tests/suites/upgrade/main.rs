@@ -4,7 +4,10 @@
 mod change;
 mod drills;
 mod fake;
+mod orders;
 mod rig;
 mod row;
 mod service;
+mod stop;
+mod systemd;
 mod users;

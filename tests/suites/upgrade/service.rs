@@ -1,21 +1,28 @@
 //! What systemd is told, by a socket of our own in its place; the units; and `systemctl reload` of a real one.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use strata_tests::eventually;
-use strata_tests::process::{Launch, Process};
+use strata_tests::process::Launch;
 use strata_tests::tools;
 use strata_tests::topology::Tier;
 use tokio::net::UnixDatagram;
 use tokio::time::timeout;
 
 use crate::rig::{Rig, SOON, plan};
+use crate::systemd::{Systemd, is_there, units};
 use crate::users::Users;
 
-const LONG: Duration = Duration::from_secs(60);
+/// Waits until an address answers.
+pub(crate) async fn serves(address: SocketAddr) -> Result<()> {
+    eventually(SOON, "an answer", async || {
+        ensure!(strata_tests::http::get(address, "/").await?.status == 200);
+        Ok(())
+    })
+    .await
+}
 
 /// The next message that contains a word.
 async fn hear(socket: &UnixDatagram, word: &str) -> Result<String> {
@@ -79,112 +86,19 @@ async fn who_stops_the_service_in_the_probation_stops_both() -> Result<()> {
     rig.gone(new).await
 }
 
-/// A systemd in namespaces of its own. The kernel ends all its processes with it.
-struct Systemd {
-    process: Process,
-    dir: tempfile::TempDir,
-    init: i32,
-}
-
-impl Systemd {
-    /// Starts it with both tiers' units and these configurations.
-    async fn start(configs: [(&str, PathBuf); 2]) -> Result<Self> {
-        let dir = tempfile::tempdir()?;
-        std::fs::create_dir(dir.path().join("etc"))?;
-        std::fs::create_dir(dir.path().join("units"))?;
-        for (name, config) in configs {
-            let text = std::fs::read_to_string(config)?;
-            let lines = text.lines().filter(|l| !l.starts_with("run_directory"));
-            let text: String = lines.map(|line| format!("{line}\n")).collect();
-            let text = format!("{text}run_directory: /run/{name}\n");
-            std::fs::write(dir.path().join(format!("etc/{name}.yaml")), text)?;
-            let unit = std::fs::read_to_string(units().join(format!("{name}.service")))?;
-            let unit = unit
-                .replace("/usr/bin/", "/opt/bin/")
-                .replace("=strata\n", "=nobody\n")
-                .replace("Group=nobody", "Group=nogroup");
-            std::fs::write(dir.path().join(format!("units/{name}.service")), unit)?;
-        }
-        let programs = tools::program("lbctl")?;
-        let flags = ["--mount", "--pid", "--cgroup", "--uts", "--ipc"];
-        let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/systemd.sh");
-        let launch = Launch::new("systemd", "unshare").args(flags);
-        let launch = launch.args(["--fork", "--kill-child"]).arg(peer);
-        let launch = launch
-            .arg(dir.path())
-            .arg(programs.parent().context("programs")?);
-        let process = launch.start()?;
-        let children = format!("/proc/{0}/task/{0}/children", process.pid());
-        let init = eventually(SOON, "process 1", async || {
-            let text = std::fs::read_to_string(&children)?;
-            text.trim().parse::<i32>().context("no child")
-        })
-        .await?;
-        let made = Self { process, dir, init };
-        eventually(SOON, "systemd", async || {
-            made.systemctl(&["is-active", "multi-user.target"]).await?;
-            Ok(())
-        })
-        .await
-        .map_err(|error| made.process.with_tail(error))?;
-        Ok(made)
-    }
-
-    /// Runs `systemctl` in there.
-    async fn systemctl(&self, args: &[&str]) -> Result<String> {
-        let init = self.init.to_string();
-        let enter = ["-t", &init, "-m", "-p", "-C", "systemctl", "--no-pager"];
-        let launch = Launch::new("systemctl", "nsenter").args(enter);
-        launch.args(args.iter().copied()).run_ok(LONG).await
-    }
-
-    async fn main_pid(&self, unit: &str) -> Result<String> {
-        let args = ["show", "-p", "MainPID", "-p", "ActiveState", unit];
-        self.systemctl(&args).await
-    }
-}
-
-impl Drop for Systemd {
-    fn drop(&mut self) {
-        // `unshare` ignores what it is told while its child lives.
-        let _ = nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(self.init),
-            nix::sys::signal::Signal::SIGKILL,
-        );
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn systemctl_reload_under_load_fails_nothing() -> Result<()> {
-    let is_root = std::fs::metadata("/proc/self")?.uid() == 0;
-    let has_systemd = Path::new("/lib/systemd/systemd").exists();
-    if !is_root || !has_systemd || tools::find("nsenter").is_none() {
-        let needs = "a systemd of its own needs root, systemd and util-linux";
-        ensure!(std::env::var_os("CI").is_none(), "{needs}");
-        println!("NOT TESTED: {needs}");
+    if !is_there()? {
         return Ok(());
     }
     let mut rig = Rig::start(Tier::Global, "5s").await?;
     let address = rig.platform.address()?;
-    let config = |rig: &Rig, name: &str| rig.platform.dir().join(format!("{name}.yaml"));
-    let configs = [
-        ("regional-lb", config(&rig, "r1-a")),
-        ("global-lb", config(&rig, "g1")),
-    ];
-    for name in ["g1", "r1-a"] {
-        let replica = rig.platform.replica(name)?;
-        replica.terminate(SOON).await?;
-    }
-    let systemd = Systemd::start(configs).await?;
+    let systemd = Systemd::of(&mut rig, &[("regional-lb", "r1-a"), ("global-lb", "g1")]).await?;
     for unit in ["regional-lb", "global-lb"] {
         let started = systemd.systemctl(&["start", unit]).await;
         started.map_err(|error| systemd.process.with_tail(error))?;
     }
-    eventually(SOON, "both tiers", async || {
-        ensure!(strata_tests::http::get(address, "/").await?.status == 200);
-        Ok(())
-    })
-    .await?;
+    serves(address).await?;
     let users = Users::start(address)?;
     users.at_work().await?;
     for unit in ["global-lb", "regional-lb", "global-lb", "regional-lb"] {
@@ -196,7 +110,7 @@ async fn systemctl_reload_under_load_fails_nothing() -> Result<()> {
     }
     // One that must fail, and changes nothing.
     let before = systemd.main_pid("global-lb").await?;
-    let root = format!("/proc/{}/root/etc/strata/global-lb.yaml", systemd.init);
+    let root = systemd.path("/etc/strata/global-lb.yaml");
     let good = std::fs::read_to_string(&root)?;
     std::fs::write(&root, good.replace("listeners:", "lissteners:"))?;
     ensure!(systemd.systemctl(&["reload", "global-lb"]).await.is_err());
@@ -212,12 +126,7 @@ async fn systemctl_reload_under_load_fails_nothing() -> Result<()> {
         stopped.contains("MainPID=0") && stopped.contains("=inactive"),
         "{stopped}"
     );
-    ensure!(systemd.dir.path().exists());
     Ok(())
-}
-
-fn units() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd")
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! Whoever reaches `upgrade.sock` can take the traffic over, so the directory is the lock: mode 0700, of this process's user, and no
 //! symbolic link. It is checked at every start, because a directory under `/tmp` may have been made by somebody else first.
 
+use rustix::process::Pid;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -120,6 +121,22 @@ impl RunDirectory {
         Ok(())
     }
 
+    /// The other processes that have an admin socket here, which each has to its end.
+    pub(crate) fn others(&self) -> Vec<u32> {
+        let mut pids = self.admins();
+        pids.retain(|pid| {
+            *pid != std::process::id() && UnixStream::connect(self.admin(*pid)).is_ok()
+        });
+        pids
+    }
+
+    /// Whether one of them is still there. Not asked by a connection: one that hangs would have its queue filled.
+    pub(crate) fn has(&self, pid: u32) -> bool {
+        let lives = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let lives = lives.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok());
+        lives && self.admin(pid).exists()
+    }
+
     /// The process that serves, by its own word.
     pub(crate) fn pid(&self) -> Option<u32> {
         let text = fs::read_to_string(self.path.join("pid")).ok()?;
@@ -235,10 +252,13 @@ mod tests {
         let (listener, file) = directory.bind(own.clone()).unwrap();
         let error = directory.claim().unwrap_err();
         assert!(matches!(error, DirectoryError::Taken { .. }), "{error}");
+        assert_eq!(directory.others(), [0; 0], "this one is no other");
+        assert!(directory.has(std::process::id()));
         std::mem::forget(file);
         drop(listener);
         directory.claim().unwrap();
         assert!(!own.exists(), "a stale socket is removed");
+        assert!(!directory.has(std::process::id()));
         directory.remove_pid();
         assert_eq!(directory.pid(), None);
     }

@@ -4,6 +4,7 @@ use super::frame::{Link, LinkError};
 use super::inherit::Inheritance;
 use super::journal::{Journal, Outcome};
 use super::message::{Introduction, Message};
+use super::watch::Turns;
 use super::{DirectoryError, Estate, LONGEST, PROMPT, PROTOCOL, Parent, RunDirectory, Slot};
 use lb_core::status::{HandoverPhase, Sheet, Tier};
 use std::path::PathBuf;
@@ -50,6 +51,8 @@ pub(crate) struct Succession {
     pub(super) link: Link,
     pub(super) predecessor: Option<u32>,
     limit: Duration,
+    /// The predecessor waits for signs of life.
+    beats: bool,
 }
 
 // === impl Succession ===
@@ -94,6 +97,7 @@ impl Succession {
             link,
             predecessor,
             limit,
+            beats: false,
         };
         Ok((made, inheritance))
     }
@@ -130,13 +134,22 @@ impl Succession {
         let ready = self.link.send(&Message::Ready { taken }).await;
         ready.map_err(LinkText::from)?;
         match self.link.receive_within(PROMPT).await {
-            Ok(Message::Commit { orders }) => Ok(orders),
+            Ok(Message::Commit { orders, beats }) => {
+                self.beats = beats;
+                Ok(orders)
+            }
             other => Err(unwanted(other)),
         }
     }
 
-    /// Tells that this process serves, and watches the predecessor from then on. `late` sockets begin to listen after the probation.
-    pub(crate) async fn took(mut self, estate: &Estate, late: Vec<Arc<Slot>>) -> Parent {
+    /// Tells that this process serves, and watches the predecessor from then on. `late` sockets begin to listen after the probation;
+    /// until then `turns` tells whether the event loops do.
+    pub(crate) async fn took(
+        mut self,
+        estate: &Estate,
+        late: Vec<Arc<Slot>>,
+        turns: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Parent {
         let journal = &estate.journal;
         journal.enter(HandoverPhase::OnProbation, self.predecessor);
         let reason = "this process serves in place of another";
@@ -144,7 +157,9 @@ impl Succession {
         estate.probation.store(true, Relaxed);
         // One that has gone is noticed by whoever watches the connection.
         let _ = self.link.send(&Message::Took).await;
-        Parent::watch(self.link, late, journal.clone(), estate.probation.clone())
+        let (journal, probation) = (journal.clone(), estate.probation.clone());
+        let turns: Option<Turns> = self.beats.then(|| Box::new(turns) as Turns);
+        Parent::watch(self.link, late, journal, probation, turns)
     }
 
     /// Tells that this process was told to end.
@@ -165,6 +180,7 @@ impl Introduction {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config: config.to_owned(),
             deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+            beats: true,
         }
     }
 }

@@ -24,9 +24,14 @@ pub(super) enum Message {
     Commit {
         #[serde(default)]
         orders: Option<Box<Sheet>>,
+        /// It waits for signs of life. One of an older version does not know the word.
+        #[serde(default)]
+        beats: bool,
     },
     /// Successor: it accepts.
     Took,
+    /// Successor, during the probation: all its event loops turn.
+    Alive,
     /// Predecessor: the probation is over.
     Settled,
     /// Predecessor: it accepts again, and the successor is to end.
@@ -52,6 +57,9 @@ pub(crate) struct Introduction {
     pub(crate) config: String,
     /// How long it may take to become ready.
     pub(crate) deadline_ms: u64,
+    /// It gives signs of life once it serves.
+    #[serde(default)]
+    pub(crate) beats: bool,
 }
 
 /// A socket that is handed over.

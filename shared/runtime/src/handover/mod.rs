@@ -26,7 +26,8 @@
 //! Until `ready` nothing has changed in the predecessor, so that every failure before is none: the successor crashes, hangs (both
 //! sides have deadlines), leaves, speaks another protocol. After it, the predecessor keeps the sockets while it lives. When the
 //! connection between the two breaks, the successor has died: the predecessor accepts again. It stays for [`PROBATION`] at
-//! least, also when nothing is in flight.
+//! least, also when nothing is in flight. For that time the successor says every [`BEAT`] that its event loops turn: after
+//! [`SILENCE`] it hangs, which a connection that stays open would not show. The probation ends with such a sign, not without.
 //!
 //! Sockets are matched by address. One that the successor's configuration has no longer stays with the predecessor, which serves it
 //! through its lame duck. Where the successor has more threads than it got sockets, it binds further ones, which listen only after
@@ -76,6 +77,10 @@ use std::time::Duration;
 const PROTOCOL: u32 = 1;
 /// How long the predecessor stays at least, ready to serve again.
 pub(crate) const PROBATION: Duration = Duration::from_secs(5);
+/// How often a successor on probation gives a sign of life.
+const BEAT: Duration = Duration::from_millis(250);
+/// Without one for so long it hangs, and the predecessor serves again. Far above the lags of a busy machine, well below [`PROBATION`].
+const SILENCE: Duration = Duration::from_secs(3);
 /// How long a peer may take for a message that it owes at once.
 const PROMPT: Duration = Duration::from_secs(5);
 /// The longest time that a successor may ask for until it is ready.

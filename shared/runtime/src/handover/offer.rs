@@ -18,6 +18,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 /// How long a process that is refused may take for its hello.
 const REFUSAL: Duration = Duration::from_secs(1);
+/// How often it is looked whether another process is left.
+const ALONE: Duration = Duration::from_millis(50);
 /// How long a successor may take to begin: nobody accepts meanwhile, and connections wait in the kernel.
 const TAKE: Duration = Duration::from_secs(2);
 
@@ -43,6 +45,8 @@ pub(crate) struct Draft {
 pub(crate) struct Committed {
     pub(super) link: Link,
     pub(super) pid: u32,
+    /// It gives signs of life.
+    pub(super) beats: bool,
     pub(super) taken: Vec<Arc<Slot>>,
 }
 
@@ -99,6 +103,19 @@ impl Offer {
     /// This process leaves: the directory is free for another.
     pub(crate) fn withdraw(&self) {
         self.directory.remove_pid();
+    }
+
+    /// Waits until no other process of this directory is left. Under systemd, the end of the main process is that of all: what those
+    /// who served before still have in flight would be cut.
+    pub(crate) async fn alone(&self) {
+        let mut others = self.directory.others();
+        if !others.is_empty() {
+            log::info!("waiting for the work of the process before: {others:?}");
+        }
+        while !others.is_empty() {
+            others.retain(|pid| self.directory.has(*pid));
+            tokio::time::sleep(ALONE).await;
+        }
     }
 
     /// Waits for a successor that makes it. Failures are told and leave everything as it was.
@@ -181,7 +198,13 @@ impl Offer {
             let _ = link.send(&Message::Resumed { reason }).await;
             return Err(failed("to begin", &error));
         }
-        Ok(Committed { link, pid, taken })
+        let beats = hello.beats;
+        Ok(Committed {
+            link,
+            pid,
+            beats,
+            taken,
+        })
     }
 
     /// Hears who it is.
@@ -284,7 +307,8 @@ impl Offer {
 
 async fn commit(link: &mut Link, orders: Sheet) -> Result<(), LinkError> {
     let orders = Some(Box::new(orders));
-    link.send(&Message::Commit { orders }).await?;
+    let beats = true;
+    link.send(&Message::Commit { orders, beats }).await?;
     match link.receive_within(TAKE).await? {
         Message::Took => Ok(()),
         other => Err(LinkError::Nonsense(format!("{other:?}"))),

@@ -5,6 +5,7 @@
 //! and only those that were idle for all that time are closed without a word. Streams, which never end by themselves, are asked to end
 //! as soon as nothing else is left.
 
+use super::SILENCE;
 use super::journal::{Journal, Outcome};
 use super::message::Message;
 use super::notify::Supervisor;
@@ -20,6 +21,7 @@ use lb_core::status::HandoverPhase;
 use rustix::process::{Pid, Signal, kill_process};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often connections are counted.
 const LOOK: Duration = Duration::from_millis(10);
@@ -40,6 +42,10 @@ struct Retirement<'a> {
     successor: Committed,
     supervisor: Supervisor,
     settled: bool,
+    /// The probation is over but for a last sign of life.
+    due: bool,
+    /// The successor's last sign of life; none when it gives none.
+    heard: Option<Instant>,
     /// The successor is watched: when it dies, this process serves again.
     stands_by: bool,
 }
@@ -57,11 +63,13 @@ pub(crate) async fn retire(
     let pid = successor.pid;
     log::info!("upgrade: process {pid} serves; this one finishes its work");
     let mut retirement = Retirement {
+        heard: successor.beats.then(Instant::now),
         shared,
         journal,
         successor,
         supervisor: Supervisor::from_env(),
         settled: false,
+        due: false,
         stands_by: true,
     };
     journal.enter(HandoverPhase::Probation, Some(pid));
@@ -75,16 +83,24 @@ pub(crate) async fn retire(
     let mut probation = std::pin::pin!(tokio::time::sleep(probation));
     let (mut worked, mut told) = (false, false);
     while !(worked && retirement.settled) {
+        let watched = retirement.watched();
         tokio::select! {
-            () = &mut work, if !worked => worked = true,
-            () = &mut probation, if !retirement.settled => retirement.settle().await,
+            // Where this process itself stood still, it hears what was said meanwhile before it counts the time.
+            biased;
             said = retirement.successor.link.receive(), if retirement.stands_by => match said {
-                Ok(message) => retirement.let_go(&message),
+                Ok(message) => retirement.hear(&message).await,
                 Err(error) => {
-                    retirement.resume(&error.to_string()).await;
+                    retirement.resume("died", &error.to_string()).await;
                     return Retired::Resumed;
                 }
             },
+            () = silence(watched) => {
+                let why = format!("no sign of life for {SILENCE:?}");
+                retirement.resume("hangs", &why).await;
+                return Retired::Resumed;
+            }
+            () = &mut work, if !worked => worked = true,
+            () = &mut probation, if !retirement.due => retirement.fall_due().await,
             is_asked = signals.next() => {
                 if told || !is_asked {
                     log::warn!("ending at once");
@@ -97,6 +113,14 @@ pub(crate) async fn retire(
     }
     retirement.handed_over();
     Retired::Done
+}
+
+/// Waits until the last sign of life is too old.
+async fn silence(heard: Option<Instant>) {
+    match heard {
+        Some(heard) => tokio::time::sleep_until(heard + SILENCE).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Finishes what is under way.
@@ -136,22 +160,42 @@ impl Retirement<'_> {
         log::info!("upgrade: {reason}; the work of this one is done");
     }
 
-    /// The successor was told to end, or has a successor itself: it won't need this process again.
-    fn let_go(&mut self, message: &Message) {
-        if matches!(message, Message::Leaving | Message::Replaced) {
-            self.stands_by = false;
-            self.slots()
-                .iter()
-                .for_each(|slot| slot.set(Gate::Released));
-        } else {
-            log::warn!("upgrade: the successor says {message:?}");
+    /// The successor's last sign of life, while its silence would mean that it hangs.
+    fn watched(&self) -> Option<Instant> {
+        self.heard.filter(|_| self.stands_by && !self.settled)
+    }
+
+    /// The probation is over: with the next sign of life, if there are any.
+    async fn fall_due(&mut self) {
+        self.due = true;
+        if self.watched().is_none() && !self.settled {
+            self.settle().await;
         }
     }
 
-    /// The successor has died.
-    async fn resume(&mut self, why: &str) {
+    async fn hear(&mut self, message: &Message) {
+        match message {
+            Message::Alive => self.heard = Some(Instant::now()),
+            Message::Leaving | Message::Replaced => self.let_go(),
+            other => log::warn!("upgrade: the successor says {other:?}"),
+        }
+        if self.due && !self.settled {
+            self.settle().await;
+        }
+    }
+
+    /// The successor was told to end, or has a successor itself: it won't need this process again.
+    fn let_go(&mut self) {
+        self.stands_by = false;
+        self.slots()
+            .iter()
+            .for_each(|slot| slot.set(Gate::Released));
+    }
+
+    /// The successor has died, or hangs.
+    async fn resume(&mut self, how: &str, why: &str) {
         let reason = format!(
-            "the successor (process {}) died after it had taken over: {why}",
+            "the successor (process {}) {how} after it had taken over: {why}",
             self.successor.pid
         );
         log::error!("upgrade: {reason}; this process serves again");

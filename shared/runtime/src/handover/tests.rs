@@ -139,7 +139,13 @@ async fn a_successor_that_leaves_before_it_serves_changes_nothing() {
             }
             if step > 1 {
                 let commit = succession.link.receive().await.unwrap();
-                assert!(matches!(commit, Message::Commit { orders: Some(_) }));
+                assert!(matches!(
+                    commit,
+                    Message::Commit {
+                        orders: Some(_),
+                        ..
+                    }
+                ));
             }
             drop((succession, inheritance));
             while old.estate.journal.read().phase != HandoverPhase::None {
@@ -234,7 +240,13 @@ async fn a_frame_may_come_in_pieces_and_nonsense_ends_it() {
         far
     };
     let (message, mut far) = tokio::join!(link.receive(), feed);
-    assert_eq!(message.unwrap(), Message::Commit { orders: None });
+    assert_eq!(
+        message.unwrap(),
+        Message::Commit {
+            orders: None,
+            beats: false
+        }
+    );
     far.write_all(&[&length[2..], b"{\"say\":\"hop\"} "].concat())
         .await
         .unwrap();
@@ -315,4 +327,38 @@ async fn systemd_is_told_and_waited_for() {
         .await
         .expect("the barrier is lifted by the read");
     Supervisor::at(None).main_pid(1).await;
+}
+
+/// What was shipped once is understood for good: the two processes of an upgrade are of two versions.
+#[test]
+fn what_other_versions_say_is_understood() {
+    let text = include_str!("../../../../tests/goldens/0.1.0/handover-messages.jsonl");
+    let mut words = std::collections::BTreeSet::new();
+    for line in text.lines() {
+        let known: Message = serde_json::from_str(line).unwrap();
+        let more = line.replacen('{', "{\"added\":{\"by\":\"a later version\"},", 1);
+        assert_eq!(serde_json::from_str::<Message>(&more).unwrap(), known);
+        // And what is said now is that, or more.
+        let said = serde_json::to_value(&known).unwrap();
+        let golden: serde_json::Value = serde_json::from_str(line).unwrap();
+        for (name, value) in golden.as_object().unwrap() {
+            assert_eq!(said.get(name), Some(value), "{line}");
+        }
+        words.insert(said["say"].to_string());
+    }
+    assert_eq!(words.len(), 11, "a word without a golden: {words:?}");
+}
+
+/// A predecessor or a successor of the first version gives no signs of life, and waits for none.
+#[tokio::test]
+async fn without_signs_of_life_on_one_side_there_are_none() {
+    let (near, far) = UnixStream::pair().unwrap();
+    let (mut near, mut far) = (Link::new(near), Link::new(far));
+    for (told, beats) in [("", false), (",\"beats\":true", true)] {
+        let text = format!("{{\"say\":\"commit\"{told}}}");
+        let message: Message = serde_json::from_str(&text).unwrap();
+        near.send(&message).await.unwrap();
+        let heard = far.receive().await.unwrap();
+        assert!(matches!(heard, Message::Commit { beats: said, .. } if said == beats));
+    }
 }

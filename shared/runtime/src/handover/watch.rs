@@ -1,5 +1,6 @@
 //! What a successor hears of its predecessor after the commit, and says to it.
 
+use super::BEAT;
 use super::frame::Link;
 use super::journal::Journal;
 use super::message::Message;
@@ -16,6 +17,9 @@ pub(crate) struct Parent {
     say: mpsc::Sender<(Message, oneshot::Sender<()>)>,
     fate: watch::Receiver<Fate>,
 }
+
+/// Tells whether all event loops turn.
+pub(super) type Turns = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// How it stands with this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +38,8 @@ struct Watcher {
     journal: Arc<Journal>,
     probation: Arc<AtomicBool>,
     fate: watch::Sender<Fate>,
+    /// The predecessor waits for signs of life.
+    turns: Option<Turns>,
 }
 
 // === impl Parent ===
@@ -45,6 +51,7 @@ impl Parent {
         late: Vec<Arc<Slot>>,
         journal: Arc<Journal>,
         probation: Arc<AtomicBool>,
+        turns: Option<Turns>,
     ) -> Self {
         let (say, heard) = mpsc::channel(1);
         let (fate, seen) = watch::channel(Fate::OnProbation);
@@ -54,6 +61,7 @@ impl Parent {
             journal,
             probation,
             fate,
+            turns,
         };
         tokio::spawn(watcher.run(heard));
         Self { say, fate: seen }
@@ -92,8 +100,10 @@ impl Parent {
 
 impl Watcher {
     async fn run(mut self, mut commands: mpsc::Receiver<(Message, oneshot::Sender<()>)>) {
+        let mut beat = tokio::time::interval(BEAT);
         loop {
             tokio::select! {
+                _ = beat.tick(), if self.turns.is_some() => self.beat().await,
                 command = commands.recv() => {
                     let Some((message, done)) = command else { return };
                     let _ = self.link.send(&message).await;
@@ -114,7 +124,15 @@ impl Watcher {
         }
     }
 
+    /// Gives a sign of life, if there is one. What can't be sent is noticed by who receives.
+    async fn beat(&mut self) {
+        if self.turns.as_ref().is_some_and(|turns| turns()) {
+            let _ = self.link.send(&Message::Alive).await;
+        }
+    }
+
     fn settle(&mut self) {
+        self.turns = None;
         self.late.drain(..).for_each(|slot| slot.set(Gate::Open));
         self.probation.store(false, Relaxed);
         self.journal.enter(HandoverPhase::None, None);

@@ -121,15 +121,14 @@ async fn carry_out(shared: &Shared, command: Command) -> Written {
         Scope::Region(name) => region::check(shared, name.as_str(), &record, has),
         Scope::Server { pool, server } => server::check(shared, pool.as_str(), server),
     };
-    let broken = |refusal: &&Refusal| !record.may_break(refusal.rule);
-    let refused = check.refusals.iter().any(|refusal| broken(&refusal));
     if command.order.dry_run {
         record.version = known.as_ref().map_or(0, |known| known.version) + 1;
         return answer(dry(record, check));
     }
-    if refused {
-        return refuse(&record, check);
-    }
+    let check = match unbroken(&record, check) {
+        Ok(check) => check,
+        Err(refused) => return refused,
+    };
     let mut draft = Draft::from(record);
     draft.if_version = command.order.if_version;
     match shared.orders.submit(draft).await {
@@ -204,12 +203,13 @@ fn answer(answer: Answer) -> Written {
     }
 }
 
-fn refuse(record: &Record, check: Check) -> Written {
-    let broken: Vec<&Refusal> = {
-        let all = check.refusals.iter();
-        all.filter(|refusal| !record.may_break(refusal.rule))
-            .collect()
-    };
+/// The check again, or the refusal for the rules in it that the order breaks and may not.
+fn unbroken(record: &Record, check: Check) -> Result<Check, Written> {
+    let broken = |refusal: &&Refusal| !record.may_break(refusal.rule);
+    let broken: Vec<&Refusal> = check.refusals.iter().filter(broken).collect();
+    if broken.is_empty() {
+        return Ok(check);
+    }
     let why: Vec<&str> = broken.iter().map(|refusal| refusal.why.as_str()).collect();
     let error = why.join("; ");
     let rules: Vec<&str> = broken.iter().map(|refusal| refusal.rule.as_str()).collect();
@@ -223,12 +223,12 @@ fn refuse(record: &Record, check: Check) -> Written {
         forecast: check.forecast,
         current: None,
     };
-    Written {
+    Err(Written {
         status: StatusCode::CONFLICT,
         body: serde_json::to_value(&body).unwrap_or_default(),
         actor: String::new(),
         what: error,
-    }
+    })
 }
 
 fn unknown(what: &str, known: &[String]) -> Written {

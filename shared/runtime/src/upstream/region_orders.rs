@@ -78,8 +78,11 @@ impl RegionOrders {
         let judged = stepped.board.judge(&book, &facts, unix_ms);
         let names = facts.into_iter().map(|fact| fact.name.to_string());
         let next: HashMap<String, Standing> = names.zip(judged).collect();
-        for (name, standing) in &next {
-            announce(name, &self.standing(name), standing);
+        {
+            let (before, unknown) = (self.standings.load(), Standing::default());
+            for (name, standing) in &next {
+                announce(name, before.get(name).unwrap_or(&unknown), standing);
+            }
         }
         self.standings.store(Arc::new(next));
     }

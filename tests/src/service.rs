@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 /// What kube-proxy does with a Service's endpoints.
 #[derive(Debug)]
-pub(crate) struct Service {
+pub struct Service {
     address: SocketAddr,
     endpoints: Arc<Mutex<Vec<SocketAddr>>>,
     _task: JoinSet<()>,
@@ -20,7 +20,12 @@ pub(crate) struct Service {
 // === impl Service ===
 
 impl Service {
-    pub(crate) async fn start(endpoints: &[SocketAddr]) -> Result<Self> {
+    /// Spreads over `endpoints`, on a port of loopback.
+    ///
+    /// # Errors
+    ///
+    /// When no port can be bound.
+    pub async fn start(endpoints: &[SocketAddr]) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let endpoints = Arc::new(Mutex::new(endpoints.to_vec()));
@@ -47,12 +52,13 @@ impl Service {
         })
     }
 
-    pub(crate) const fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// New connections go to the others.
-    pub(crate) fn remove(&self, endpoint: SocketAddr) {
+    pub fn remove(&self, endpoint: SocketAddr) {
         let mut known = self
             .endpoints
             .lock()
@@ -60,7 +66,8 @@ impl Service {
         known.retain(|known| *known != endpoint);
     }
 
-    pub(crate) fn add(&self, endpoint: SocketAddr) {
+    /// New connections go to this one too.
+    pub fn add(&self, endpoint: SocketAddr) {
         let mut known = self
             .endpoints
             .lock()

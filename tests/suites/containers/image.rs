@@ -1,0 +1,87 @@
+//! What is in the image, and what is not.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use crate::engine::{Engine, IMAGE};
+use crate::own_network::done_in_own_network;
+
+#[test]
+fn the_image_is_small_reproducible_and_has_no_shell() -> Result<()> {
+    if done_in_own_network("image::the_image_is_small_reproducible_and_has_no_shell")? {
+        return Ok(());
+    }
+    let engine = Engine::start()?;
+    let first = engine.build(IMAGE)?;
+    ensure!(
+        first == engine.build("localhost/strata:again")?,
+        "two builds of the same differ"
+    );
+
+    let about: Value = serde_json::from_str(&engine.run(&["image", "inspect", IMAGE])?)?;
+    let about = &about[0];
+    ensure!(about["User"] == "65532:65532", "{about}");
+    let labels = &about["Labels"];
+    for label in ["title", "version", "revision", "licenses"] {
+        ensure!(
+            labels[format!("org.opencontainers.image.{label}")].is_string(),
+            "{label}: {labels}"
+        );
+    }
+
+    let run = |args: &[&str]| {
+        let plain = [
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "--read-only",
+            "--cap-drop",
+            "all",
+        ];
+        engine.run(&[&plain[..], args].concat())
+    };
+    for program in ["global-lb", "regional-lb", "lbctl"] {
+        let said = run(&[IMAGE, &format!("/usr/bin/{program}"), "--version"])?;
+        ensure!(said.contains(env!("CARGO_PKG_VERSION")), "{said}");
+    }
+    let plugin = run(&[IMAGE, "/usr/bin/kubectl-lb", "--help"])?;
+    ensure!(plugin.contains("region"), "{plugin}");
+    let refused = run(&[IMAGE, "/bin/sh", "-c", "true"]).expect_err("there is a shell");
+    ensure!(refused.to_string().contains("no such file"), "{refused}");
+
+    bill_of_materials(&engine)
+}
+
+/// It names what is linked in, and where that came from.
+fn bill_of_materials(engine: &Engine) -> Result<()> {
+    engine.run(&["create", "--name", "look", IMAGE])?;
+    let to = engine.dir().join("sbom.json");
+    let path = to.display().to_string();
+    engine.run(&["cp", "look:/usr/share/strata/sbom.cdx.json", &path])?;
+    let bill: Value = serde_json::from_str(&std::fs::read_to_string(to)?)?;
+    ensure!(bill["bomFormat"] == "CycloneDX", "{}", bill["bomFormat"]);
+    let components = bill["components"].as_array().cloned().unwrap_or_default();
+    let named = |name: &str| {
+        components
+            .iter()
+            .find(|component| component["name"] == name)
+    };
+    for (name, scope) in [
+        ("pingora-core", "required"),
+        ("rustls", "required"),
+        ("serde_derive", "excluded"),
+    ] {
+        let component = named(name).ok_or_else(|| anyhow::anyhow!("no {name}"))?;
+        ensure!(
+            component["scope"] == scope && component["hashes"][0]["alg"] == "SHA-256",
+            "{component}"
+        );
+        ensure!(
+            component["licenses"][0]["expression"].is_string(),
+            "{component}"
+        );
+    }
+    ensure!(named("proptest").is_none(), "tests are not shipped");
+    Ok(())
+}
