@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,7 +17,9 @@ use tempfile::TempDir;
 use crate::objects::{Objects, Workload, list, text};
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
-pub(crate) const TOKEN: &str = "token-of-the-kubernetes-suite";
+/// The user and the group of the image.
+const USER: u32 = 65532;
+const TOKEN: &str = "token-of-the-kubernetes-suite";
 
 /// A pod's files and environment, its listeners on loopback.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct Pod {
     program: String,
     args: Vec<String>,
     env: BTreeMap<String, String>,
+    /// Run as the pod's own user and group, by a copy that this user can reach.
+    own: Option<PathBuf>,
     root: TempDir,
 }
 
@@ -87,8 +91,29 @@ impl Pod {
             program: program.to_owned(),
             args: args.collect(),
             env,
+            own: None,
             root,
         })
+    }
+
+    /// Gives files to the superuser, with the group and the modes that the kubelet gives them by `fsGroup`, and runs as the pod's user.
+    pub(crate) fn as_its_own_user(&mut self, secrets: u32) -> Result<()> {
+        let root = self.root.path();
+        std::fs::set_permissions(root, PermissionsExt::from_mode(0o755))?;
+        let group = Some(USER);
+        let dir = inside(root, "/etc/strata/secrets").join("..data");
+        for file in std::fs::read_dir(dir)? {
+            let file = file?.path();
+            chown(&file, Some(0), group).context("needs root")?;
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(secrets))?;
+        }
+        let state = inside(root, "/var/lib/strata");
+        chown(&state, Some(0), group)?;
+        std::fs::set_permissions(&state, PermissionsExt::from_mode(0o2770))?;
+        let copy = root.join(&self.program);
+        std::fs::copy(tools::program(&self.program)?, &copy)?;
+        self.own = Some(copy);
+        Ok(())
     }
 
     /// What `check` says of its configuration.
@@ -98,6 +123,13 @@ impl Pod {
         ensure!(verb == "run", "{verb}");
         *verb = "check".to_owned();
         self.launch(args)?.run_ok(SOON).await
+    }
+
+    /// What it says when it ends instead of serving.
+    pub(crate) async fn refusal(&self) -> Result<String> {
+        let (status, output) = self.launch(self.args.clone())?.run(SOON).await?;
+        ensure!(!status.success(), "it served: {output}");
+        Ok(output)
     }
 
     /// Starts it, and waits until both probes pass.
@@ -139,7 +171,20 @@ impl Pod {
     }
 
     fn launch(&self, args: Vec<String>) -> Result<Launch> {
-        let mut launch = Launch::new(&self.name, tools::program(&self.program)?).args(args);
+        let mut launch = match &self.own {
+            None => Launch::new(&self.name, tools::program(&self.program)?),
+            Some(own) => {
+                let setpriv = tools::find("setpriv").context("setpriv not found")?;
+                let user = USER.to_string();
+                let who = ["--reuid", &user, "--regid", &user, "--clear-groups"];
+                let none = ["--no-new-privs", "--bounding-set", "-all", "--"];
+                Launch::new(&self.name, setpriv)
+                    .args(who)
+                    .args(none)
+                    .arg(own)
+            }
+        }
+        .args(args);
         for (key, value) in &self.env {
             launch = launch.env(key, value);
         }

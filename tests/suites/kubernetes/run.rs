@@ -192,3 +192,40 @@ async fn orders_are_given_from_inside_of_a_pod() -> Result<()> {
     );
     stop(process).await
 }
+
+/// A Secret's files belong to root; what lets the pod read them, its group, must not count as "others may read it".
+#[tokio::test]
+async fn a_secret_is_read_by_the_pods_own_user() -> Result<()> {
+    let objects = &render::one("region-eu").await?.objects;
+    let workload = first(objects)?;
+    let secret = workload
+        .volume_at("/etc/strata/secrets")
+        .context("no Secret")?;
+    let mode = secret["secret"]["defaultMode"]
+        .as_u64()
+        .context("no mode")?;
+    let mode = u32::try_from(mode)?;
+    let mut pod = Pod::new(objects, workload)?;
+    pod.as_its_own_user(mode)?;
+    let process = pod.start().await?;
+    let order = [
+        "server", "drain", "web/web", "--actor", "ada", "--reason", "test", "--force",
+    ];
+    pod.lbctl(&order).await?;
+    ensure!(
+        pod.path("/var/lib/strata/orders.json").is_file(),
+        "not on disk"
+    );
+    stop(process).await?;
+    // The controls: for all to read, and for nobody but root.
+    for (mode, why) in [
+        (mode | 0o004, "others than its owner"),
+        (0o400, "ermission denied"),
+    ] {
+        let mut pod = Pod::new(objects, workload)?;
+        pod.as_its_own_user(mode)?;
+        let said = pod.refusal().await?;
+        ensure!(said.contains(why), "{mode:o}: {said}");
+    }
+    Ok(())
+}
