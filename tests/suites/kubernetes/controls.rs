@@ -93,6 +93,7 @@ fn controls() -> Vec<Control> {
         ("grace", plain, dep, "lb", pod!("/containers/0/env/-"), Some(json!({"name": "LB__SHUTDOWN__DRAIN", "value": "5m"}))),
         ("grace", plain, "ConfigMap", "bootstrap", "/data/regional-lb.yaml", Some(json!("shutdown: { lame_duck: 31s, stream_drain: 1m }"))),
         ("readiness", plain, "ConfigMap", "bootstrap", "/data/regional-lb.yaml", Some(json!("shutdown: { lame_duck: 30s }"))),
+        ("readiness", entry, set, "lb", pod!("/containers/0/env/3"), None),
         ("tokens", plain, dep, "lb", pod!("/automountServiceAccountToken"), Some(json!(true))),
         ("tokens", plain, dep, "lb", pod!("/automountServiceAccountToken"), None),
         ("tokens", plain, dep, "lb", pod!("/serviceAccountName"), None),

@@ -32,7 +32,10 @@ async fn every_configuration_is_checked_and_runs() -> Result<()> {
 async fn run_all() -> Result<()> {
     let mut runs = JoinSet::new();
     for (overlay, rendered) in render::all().await? {
-        let is_whole = !overlay.starts_with("minimal/") || overlay.ends_with("-tls");
+        let is_whole = !overlay.starts_with("minimal/")
+            || ["-tls", "-host-network"]
+                .iter()
+                .any(|end| overlay.ends_with(end));
         for workload in rendered.objects.ours().filter(|_| is_whole) {
             let what = format!("{overlay}: {}", name(workload.object));
             let run = async move { run(&rendered.objects, workload).await.context(what) };

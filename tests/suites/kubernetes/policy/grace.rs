@@ -32,13 +32,20 @@ pub(super) fn grace(objects: &Objects) -> Faults {
     })
 }
 
-/// Behind a Service with the policy Local, the last replica of a machine gets what comes there only while its probe passes.
+/// Behind a Service with the policy Local, the last replica of a machine gets what comes there only while its probe passes; on the
+/// machine's own address, the probe is how the announcer hears of the end.
 pub(super) fn readiness(objects: &Objects) -> Faults {
     each(objects, |workload| {
         let leaves = Leaving::of(objects, workload)?;
         let is_local = objects
             .beside(workload.object, "Service")
             .any(|service| service["spec"]["externalTrafficPolicy"] == "Local");
+        if workload.is_on_host() && leaves.readiness > Duration::ZERO {
+            bail!(
+                "readiness_fail_delay {:?} on the machine's address",
+                leaves.readiness
+            );
+        }
         if is_local && leaves.readiness < leaves.lame_duck {
             bail!(
                 "readiness_fail_delay {:?} < lame_duck {:?}",
@@ -65,18 +72,18 @@ impl Leaving {
         let map = workload
             .config(objects, "/etc/strata/bootstrap")
             .context("no ConfigMap")?;
-        let env = list(&workload.container["env"]).iter();
-        let overrides = env.map(|entry| text(&entry["name"]));
-        for key in overrides {
-            if key.starts_with("LB__SHUTDOWN") {
-                bail!("{key} is not looked at here");
-            }
-        }
         let mut shutdown = Value::Null;
         for part in map["data"].as_object().context("no data")?.values() {
             let part: Value = serde_yaml::from_str(text(part))?;
             if part["shutdown"].is_object() {
                 shutdown = part["shutdown"].clone();
+            }
+        }
+        // A variable stands in for a key of the file.
+        for entry in list(&workload.container["env"]) {
+            let key = text(&entry["name"]).strip_prefix("LB__SHUTDOWN__");
+            if let Some(key) = key {
+                shutdown[key.to_lowercase()] = entry["value"].clone();
             }
         }
         let time = |key: &str, default| seconds(&shutdown[key], default);
