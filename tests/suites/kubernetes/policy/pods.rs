@@ -160,10 +160,8 @@ pub(super) fn identity(objects: &Objects) -> Faults {
     let mut faults = Vec::new();
     for workload in objects.ours() {
         let env = |key: &str| {
-            let all = list(&workload.container["env"]).iter();
-            all.filter(|entry| entry["name"] == key)
-                .next_back()
-                .cloned()
+            let mut all = list(&workload.container["env"]).iter();
+            all.rfind(|entry| entry["name"] == key).cloned()
         };
         let name_from = json!({ "fieldRef": { "fieldPath": "metadata.name" } });
         let threads_from = json!({ "resourceFieldRef": {
