@@ -27,6 +27,8 @@ missing() {
     want h2load nghttp2-client
     want openssl openssl
     want etcd etcd-server
+    # For the alerts of k8s/; kubectl and the schemas come with the tests' Python packages.
+    want promtool prometheus
     # For the test that reloads a service; it starts a systemd in namespaces of its own.
     want systemd-analyze systemd
     want nsenter util-linux
