@@ -84,7 +84,7 @@ async fn a_region_is_drained_through_forwarded_ports() -> Result<()> {
         .await?;
     ensure!(told.code == 0 && told.text.contains("3/3"), "{told:?}");
     for at in 0..3 {
-        bed.reaches(at, "r2", "drained").await?;
+        bed.reaches(at, "region/r2", "drained").await?;
     }
     // One can't be reached: said, and the others are enough.
     desk.pods["pods"][0]["unreachable"] = true.into();
