@@ -1,12 +1,15 @@
 //! Region reports: asked for at each regional replica's admin listener, so that an idle link is fresh too.
 
+use super::probes::admin_of;
 use super::{Tasks, ask};
-use crate::build::MemberSpec;
 use crate::clock;
 use crate::plan::Plan;
-use crate::upstream::Pool;
+use crate::upstream::{Endpoint, Pool};
+use lb_core::name::ServerName;
 use lb_core::region::report::RegionReport;
 use lb_core::time::Instant;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a replica is asked.
@@ -14,28 +17,29 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Time for one answer.
 const TIMEOUT: Duration = Duration::from_millis(800);
 
-/// A replica's admin address, in a region's position and name.
-pub(super) type Key = (u64, usize, String);
+/// Where a replica is asked and where it serves, by its region's position and its name.
+pub(super) type Key = (u64, usize, ServerName, SocketAddr, SocketAddr);
 
-/// Polls every replica that has an admin address.
+/// Polls every replica that has an admin address. A name that has several addresses is as many replicas.
 pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
     let Some(regions) = &plan.regions else { return };
-    let wanted = regions
-        .regions
-        .iter()
-        .enumerate()
-        .flat_map(|(index, region)| {
-            let admins = region
-                .pool
-                .spec
-                .members
-                .iter()
-                .filter_map(|member| member.admin.clone());
-            admins.map(move |admin| (plan.generation, index, admin))
-        });
+    let mut wanted = Vec::new();
+    for (index, region) in regions.regions.iter().enumerate() {
+        let view = region.pool.view();
+        for endpoint in view.members.iter().map(|member| &member.endpoint) {
+            let (server, serving) = (&endpoint.key.server, endpoint.key.address);
+            let mut specs = region.pool.spec.members.iter();
+            let spec = specs.find(|member| member.name == *server);
+            if let Some(admin) = spec.and_then(|spec| spec.admin.as_ref()) {
+                let at = admin_of(admin, serving);
+                wanted.push((plan.generation, index, server.clone(), at, serving));
+            }
+        }
+    }
     let set = regions.clone();
-    tasks.reconcile(wanted.collect(), |(_, index, admin)| {
-        let (set, index, admin) = (set.clone(), *index, admin.clone());
+    tasks.reconcile(wanted, |(_, index, server, at, serving)| {
+        let (set, index, server) = (set.clone(), *index, server.clone());
+        let (at, serving) = (*at, *serving);
         let task = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(INTERVAL);
             loop {
@@ -43,24 +47,23 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
                 let Some(region) = set.regions.get(index) else {
                     return;
                 };
-                match tokio::time::timeout(TIMEOUT, report(&admin)).await {
+                match tokio::time::timeout(TIMEOUT, report(at)).await {
                     Ok(Ok(report)) if report.region == region.name => {
                         let now = clock::now();
-                        heard(&region.pool, &admin, report.draining, now);
+                        heard(&region.pool, (&server, serving), report.draining, now);
                         region.memory.record(report, now);
                     }
                     Ok(Ok(report)) => log::warn!(
-                        "region {}: {admin} reports for region {}: check the replica's address",
+                        "region {}: {at} reports for region {}: check the replica's address",
                         region.name,
                         report.region
                     ),
                     Ok(Err(error)) => {
-                        log::debug!("region {}: report of {admin}: {error}", region.name)
+                        log::debug!("region {}: report of {at}: {error}", region.name)
                     }
-                    Err(_) => log::debug!(
-                        "region {}: report of {admin}: no answer in time",
-                        region.name
-                    ),
+                    Err(_) => {
+                        log::debug!("region {}: report of {at}: no answer in time", region.name)
+                    }
                 }
             }
         });
@@ -68,29 +71,22 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan) {
     });
 }
 
-/// The replica with this admin address leaves, or does not.
-fn heard(pool: &Pool, admin: &str, leaves: bool, now: Instant) {
-    let of = |member: &&MemberSpec| member.admin.as_deref() == Some(admin);
-    let names = pool
-        .spec
-        .members
-        .iter()
-        .filter(of)
-        .map(|member| &member.name);
+/// The replica of this name, at this address, leaves, or does not.
+fn heard(pool: &Pool, (server, at): (&ServerName, SocketAddr), leaves: bool, now: Instant) {
     let view = pool.view();
-    for name in names {
-        let all = view.members.iter().map(|member| &member.endpoint);
-        for endpoint in all.filter(|endpoint| endpoint.key.server == *name) {
-            if leaves {
-                pool.note_leaving(endpoint, now);
-            } else {
-                pool.note_staying(endpoint, now);
-            }
+    let all = view.members.iter().map(|member| &member.endpoint);
+    let is_it =
+        |endpoint: &&Arc<Endpoint>| endpoint.key.server == *server && endpoint.key.address == at;
+    for endpoint in all.filter(is_it) {
+        if leaves {
+            pool.note_leaving(endpoint, now);
+        } else {
+            pool.note_staying(endpoint, now);
         }
     }
 }
 
-async fn report(admin: &str) -> anyhow::Result<RegionReport> {
-    let body = ask::get(admin, "/api/v1/region-status").await?;
+async fn report(admin: SocketAddr) -> anyhow::Result<RegionReport> {
+    let body = ask::get(&admin.to_string(), "/api/v1/region-status").await?;
     Ok(serde_json::from_slice(&body)?)
 }

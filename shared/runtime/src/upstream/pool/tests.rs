@@ -50,6 +50,7 @@ fn pool(site: &Site) -> Arc<Pool> {
         learn_idle_timeout: true,
         resolve_interval: Duration::from_secs(60),
         members: (1..=3).map(member).collect(),
+        services: None,
     })
     .unwrap()
 }
