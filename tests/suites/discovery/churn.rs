@@ -1,7 +1,7 @@
 //! Thousands of servers that change all the time.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -109,9 +109,8 @@ async fn agree(bed: &Bed, fleet: &Fleet) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_servers_change_without_a_failed_request_or_growing_memory() -> Result<()> {
-    let port = strata_tests::ports::free()?.port();
-    let everywhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
-    let server = Server::builder("all").address(everywhere).start().await?;
+    let server = everywhere().await?;
+    let port = server.address().port();
     let mut fleet = Fleet::new(port);
     let setup = Setup {
         // Builds for tests are slow; this is about what is forgotten, not about how fast.
@@ -180,6 +179,20 @@ async fn five_thousand_servers_change_without_a_failed_request_or_growing_memory
     .await?;
     ensure!(server.ledger().last().is_some());
     Ok(())
+}
+
+/// A server that answers on every address of this machine.
+async fn everywhere() -> Result<Server> {
+    let mut failed = None;
+    // Somebody else may take the port meanwhile, on one of the addresses.
+    for _ in 0..20 {
+        let free = std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?;
+        match Server::builder("all").address(free).start().await {
+            Ok(server) => return Ok(server),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.context("not tried")?)
 }
 
 /// Series by server.
