@@ -127,6 +127,7 @@ fn spec(region: &Region) -> PoolSpec {
         idle_timeout: region.idle_timeout.get(),
         learn_idle_timeout: true,
         resolve_interval: RESOLVE,
+        services: None,
         members: region
             .replicas
             .iter()

@@ -83,6 +83,10 @@ fn spec(pool: &Pool, config: &Regional) -> PoolSpec {
         idle_timeout: pool.idle_timeout.get(),
         learn_idle_timeout: pool.learn_idle_timeout,
         resolve_interval: pool.resolve_interval.get(),
+        services: pool
+            .discover
+            .as_ref()
+            .and_then(|found| found.kubernetes.clone()),
         members: pool
             .servers
             .iter()

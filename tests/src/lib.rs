@@ -16,6 +16,7 @@
 
 pub mod certs;
 pub mod http;
+pub mod kube;
 pub mod load;
 pub mod pattern;
 pub mod peers;

@@ -8,6 +8,7 @@ pub mod affinity;
 pub mod balance;
 pub mod breaker;
 pub mod config;
+pub mod discovery;
 pub mod drain;
 pub mod health;
 pub mod http;

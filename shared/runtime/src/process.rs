@@ -207,7 +207,9 @@ impl<T: TierProgram> Process<T> {
                 let unknown = view.members.iter().filter(|member| {
                     pool.spec.check.enabled && member.endpoint.last_check().is_none()
                 });
-                let unknown = unknown.count() + usize::from(view.members.is_empty());
+                // An empty list that was found is an answer, too.
+                let is_awaited = view.members.is_empty() && pool.found() == 0;
+                let unknown = unknown.count() + usize::from(is_awaited);
                 if unknown > 0 {
                     pending.push(format!(
                         "first probes of pool {} ({unknown} left)",

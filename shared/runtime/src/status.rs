@@ -25,6 +25,10 @@ pub(crate) fn state_of(member: &Member, now: Instant) -> (EndpointState, String)
     if endpoint.is_drained() {
         return (EndpointState::Drained, "by order".to_owned());
     }
+    if member.leaves {
+        let why = "Kubernetes says that it terminates".to_owned();
+        return (EndpointState::Draining, why);
+    }
     if member.weight.is_none() {
         return (EndpointState::Drained, "weight 0".to_owned());
     }

@@ -12,12 +12,13 @@ use strata_tests::process::Launch;
 use strata_tests::tools;
 
 /// Files that a test here runs.
-const RUN: [&str; 17] = [
+const RUN: [&str; 18] = [
     "examples/affinity.yaml",
     "examples/dns-servers.yaml",
     "examples/geo.yaml",
     "examples/grpc.yaml",
     "examples/header-routing.yaml",
+    "examples/kubernetes-service.yaml",
     "examples/multi-region-weighted.yaml",
     "examples/overload.yaml",
     "examples/redirects.yaml",

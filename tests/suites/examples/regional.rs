@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use strata_tests::certs::Authority;
 use strata_tests::http::{Dial, empty};
+use strata_tests::kube::{ApiServer, Resource};
 use strata_tests::raw::RawConn;
-use strata_tests::server::{Answer, Health};
+use strata_tests::server::{Answer, Health, Server};
 use strata_tests::{eventually, http as client};
 
 use crate::stage::{run, served_by};
@@ -40,6 +41,37 @@ async fn servers_by_name_are_resolved_and_asked() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+#[tokio::test]
+async fn servers_behind_services_are_found() -> Result<()> {
+    let api = ApiServer::start().await?;
+    let mut servers = Vec::new();
+    for service in ["app", "app-canary"] {
+        let server = Server::start(service).await?;
+        let at = server.address();
+        let object = serde_json::json!({
+            "metadata": { "name": service, "labels": { "kubernetes.io/service-name": service } },
+            "addressType": "IPv4",
+            "ports": [{ "name": "http", "port": at.port() }],
+            "endpoints": [{ "addresses": [at.ip().to_string()] }],
+        });
+        api.put(&Resource::ENDPOINT_SLICES, "shop", object)?;
+        servers.push(server);
+    }
+    let access = |dir: &std::path::Path| {
+        let file = dir.join("kubeconfig");
+        api.kubeconfig(&file, "elsewhere", "token: x", None)
+            .map(drop)
+    };
+    let stage = run("examples/kubernetes-service.yaml", access).await?;
+    let mut canary = 0;
+    for _ in 0..300 {
+        let answer = stage.get("any.example", "/", &[]).await?;
+        canary += u32::from(answer.header("x-served-by") == "app-canary");
+    }
+    ensure!((5..=80).contains(&canary), "{canary} of 300 at the canary");
+    Ok(())
 }
 
 #[tokio::test]

@@ -5,5 +5,6 @@ mod disk;
 mod etcd;
 mod etcd_access;
 mod etcd_bed;
+mod kube_server;
 mod share;
 mod token;

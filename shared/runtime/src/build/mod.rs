@@ -23,6 +23,7 @@ use crate::upstream::{
 use arc_swap::ArcSwap;
 use lb_core::balance::PoolLoad;
 use lb_core::config::model;
+use lb_core::discovery::Merged;
 use lb_core::http::forward::Trust;
 use lb_core::retry::Budget;
 use lb_core::route::RouteTable;
@@ -50,6 +51,8 @@ pub struct Site {
     pub orders: Arc<Orders>,
     resolved: Mutex<HashMap<String, Vec<SocketAddr>>>,
     lookups: Mutex<HashMap<String, Arc<WatchStats>>>,
+    /// Servers that were found, by pool, with a number for each list.
+    found: Mutex<HashMap<String, (u64, Arc<Merged>)>>,
     regions: Mutex<HashMap<String, Arc<RegionMemory>>>,
     together: Arc<RegionsMemory>,
     server_orders: ArcSwap<ServerOrders>,
@@ -92,6 +95,7 @@ impl Site {
             changes: Arc::default(),
             resolved: Mutex::default(),
             lookups: Mutex::default(),
+            found: Mutex::default(),
             regions: Mutex::default(),
             together: Arc::default(),
             server_orders: ArcSwap::default(),
@@ -116,6 +120,22 @@ impl Site {
     pub fn set_addresses(&self, address: &str, found: Vec<SocketAddr>) {
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
         resolved.insert(address.to_owned(), found);
+    }
+
+    /// The servers last found for a pool, and the number of that list; 0 before the first.
+    #[must_use]
+    pub fn found(&self, pool: &str) -> (u64, Option<Arc<Merged>>) {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found
+            .get(pool)
+            .map_or((0, None), |(version, list)| (*version, Some(list.clone())))
+    }
+
+    /// Remembers which servers were found for a pool.
+    pub fn set_found(&self, pool: &str, list: Arc<Merged>) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = found.get(pool).map_or(1, |(version, _)| version + 1);
+        found.insert(pool.to_owned(), (version, list));
     }
 
     /// What a pool carries in all; it belongs to the pool's name, not to a generation.

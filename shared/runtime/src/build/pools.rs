@@ -3,12 +3,16 @@
 use super::Site;
 use crate::clock;
 use crate::metrics::{EndpointMetrics, PoolMetrics};
-use crate::upstream::{Endpoint, EndpointKey, Health, Member, Pool, Protection, Sticky, Target};
+use crate::upstream::{
+    Endpoint, EndpointKey, Health, Member, Pool, Protection, ServerOrders, Sticky, Target,
+};
 use lb_core::balance::{Load, Policy, Weight};
 use lb_core::config::model::{
-    Affinity, HashOn, HealthCheck, Outlier, SlowStart, UpstreamHttp, UpstreamTls, ZonePreference,
+    Affinity, HashOn, HealthCheck, KubernetesServices, Outlier, SlowStart, UpstreamHttp,
+    UpstreamTls, ZonePreference,
 };
 use lb_core::name::{ServerName, ZoneName};
+use lb_core::time::Instant;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +54,8 @@ pub struct PoolSpec {
     pub resolve_interval: Duration,
     /// The servers or replicas.
     pub members: Vec<MemberSpec>,
+    /// Services of Kubernetes whose servers are found, instead of `members`.
+    pub services: Option<KubernetesServices>,
 }
 
 /// A server or replica.
@@ -106,6 +112,7 @@ impl PoolSpec {
             learn_idle_timeout: true,
             resolve_interval: Duration::from_secs(60),
             members,
+            services: None,
         }
     }
 }
@@ -157,8 +164,14 @@ impl Site {
         let sticky = sticky
             .transpose()
             .map_err(|error| format!("pool {}: {error}", spec.name))?;
-        let members = self.members(&spec, &target);
-        Ok(Arc::new(Pool::new(
+        if spec.services.is_some() && !cfg!(feature = "kubernetes") {
+            return Err(format!(
+                "pool {}: this program is built without Kubernetes",
+                spec.name
+            ));
+        }
+        let (version, members) = self.members(&spec, &target);
+        let pool = Pool::new(
             spec,
             target,
             metrics,
@@ -166,56 +179,98 @@ impl Site {
             members,
             self.changes.clone(),
             clock::now(),
-        )))
+        );
+        pool.set_found(version);
+        Ok(Arc::new(pool))
     }
 
-    /// The endpoints of a pool by the addresses known now.
+    /// The endpoints of a pool by the addresses known now, and which list of found servers that is.
     #[must_use]
-    pub fn members(&self, spec: &PoolSpec, target: &Target) -> Vec<Member> {
-        let mut members = Vec::with_capacity(spec.members.len());
-        let is_settled = self.is_settled(&spec.name);
-        let orders = self.server_orders();
-        for server in &spec.members {
-            for address in self.addresses(&server.address) {
-                let endpoint = self.endpoint(spec, server, address, target, is_settled);
-                endpoint.set_drained(orders.drains(&spec.name, &server.name), clock::now());
-                let given = Weight::new(server.weight);
-                members.push(Member {
-                    endpoint,
-                    given,
-                    weight: given,
-                    zone: server.zone.clone(),
-                    slow_start: spec.slow_start.clone(),
-                });
+    pub fn members(&self, spec: &PoolSpec, target: &Target) -> (u64, Vec<Member>) {
+        let mut maker = Maker {
+            site: self,
+            spec,
+            target,
+            orders: self.server_orders(),
+            joins: self.is_settled(&spec.name),
+            now: clock::now(),
+            members: Vec::with_capacity(spec.members.len()),
+        };
+        let (version, found) = self.found(&spec.name);
+        let found = found.filter(|_| spec.services.is_some());
+        for server in found.iter().flat_map(|list| &list.servers) {
+            let host = server.address.ip().to_string();
+            let (weight, zone) = (server.weight, server.zone.clone());
+            maker.add(&server.name, server.address, &host, weight, zone);
+            if let Some(member) = maker.members.last_mut() {
+                member.leaves = server.leaves;
             }
         }
+        for server in &spec.members {
+            for address in self.addresses(&server.address) {
+                let zone = server.zone.clone();
+                maker.add(&server.name, address, server.host(), server.weight, zone);
+            }
+        }
+        let members = maker.members;
         if !members.is_empty() {
             self.settle(&spec.name);
         }
-        members
+        (version, members)
+    }
+}
+
+/// Makes the members of a pool.
+struct Maker<'a> {
+    site: &'a Site,
+    spec: &'a PoolSpec,
+    target: &'a Target,
+    orders: Arc<ServerOrders>,
+    /// Whoever is new joins a pool that is at work.
+    joins: bool,
+    now: Instant,
+    members: Vec<Member>,
+}
+
+// === impl Maker ===
+
+impl Maker<'_> {
+    fn add(
+        &mut self,
+        server: &ServerName,
+        address: SocketAddr,
+        host: &str,
+        weight: u32,
+        zone: Option<ZoneName>,
+    ) {
+        let endpoint = self.endpoint(server, address, host);
+        let drained = self.orders.drains(&self.spec.name, server);
+        endpoint.set_drained(drained, self.now);
+        let given = Weight::new(weight);
+        self.members.push(Member {
+            endpoint,
+            given,
+            weight: given,
+            zone,
+            leaves: false,
+            slow_start: self.spec.slow_start.clone(),
+        });
     }
 
-    fn endpoint(
-        &self,
-        spec: &PoolSpec,
-        server: &MemberSpec,
-        address: SocketAddr,
-        target: &Target,
-        joins: bool,
-    ) -> Arc<Endpoint> {
+    fn endpoint(&self, server: &ServerName, address: SocketAddr, host: &str) -> Arc<Endpoint> {
+        let (site, spec) = (self.site, self.spec);
         let key = EndpointKey {
             pool: spec.name.clone(),
-            server: server.name.clone(),
+            server: server.clone(),
             address,
-            target: target.fingerprint(),
+            target: self.target.fingerprint(),
         };
-        let families = &self.metrics.families;
-        let endpoint = self.endpoints.get_or_make(&key, |id| {
-            let metrics = EndpointMetrics::new(families, &spec.name, server.name.as_str());
-            let peer = target.peer(address, server.host());
-            let load = Load::in_pool(clock::now(), self.load(&spec.name));
+        let endpoint = site.endpoints.get_or_make(&key, |id| {
+            let metrics = EndpointMetrics::new(&site.metrics.families, &spec.name, server.as_str());
+            let peer = self.target.peer(address, host);
+            let load = Load::in_pool(self.now, site.load(&spec.name));
             let made = Endpoint::new(id, key.clone(), load, &spec.outlier, peer, metrics);
-            if joins {
+            if self.joins {
                 made.standing.set_newcomer();
             }
             made
@@ -223,7 +278,7 @@ impl Site {
         endpoint.reconfigure(&spec.outlier);
         endpoint.idle_limit.set_learning(spec.learn_idle_timeout);
         if !spec.check.enabled {
-            endpoint.set_health(Health::Healthy, clock::now());
+            endpoint.set_health(Health::Healthy, self.now);
         }
         endpoint
     }

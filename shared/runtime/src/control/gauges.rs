@@ -1,7 +1,9 @@
 //! Gauges that follow a state: brought up to date once a second.
 
+use super::services::services_of;
 use crate::build::{PoolSpec, Site};
 use crate::clock;
+use crate::metrics::EndpointMetrics;
 use crate::status;
 use crate::worker::Shared;
 use lb_core::status::{EndpointState, RegionState};
@@ -65,6 +67,7 @@ impl Gauges {
         for (pool, server) in self.servers.difference(&seen) {
             let _ = families.server_weight.remove_label_values(&[pool, server]);
             let _ = families.server_share.remove_label_values(&[pool, server]);
+            EndpointMetrics::forget(families, pool, server);
             for state in EndpointState::ALL {
                 let _ = families
                     .server_state
@@ -108,13 +111,16 @@ impl Gauges {
     }
 }
 
-/// When the names of a pool were last resolved: the oldest counts. Nothing for literal addresses.
+/// When the names of a pool were last resolved, or the slices of its Services heard of: the oldest counts. Nothing for literal addresses.
 fn lookups(site: &Site, spec: &PoolSpec, now: Instant) {
     let names = spec
         .members
         .iter()
         .filter(|member| member.address.parse::<SocketAddr>().is_err());
     let ages = names.filter_map(|member| site.lookups(&member.address).age(now));
+    let services = spec.services.iter();
+    let found = services.filter_map(|_| site.lookups(&services_of(&spec.name)).age(now));
+    let ages = ages.chain(found);
     if let Some(age) = ages.max() {
         let last_sync = &site.metrics.families.discovery_last_sync;
         let at = clock::unix_millis() as f64 / 1e3 - age.as_secs_f64();

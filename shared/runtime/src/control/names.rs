@@ -1,7 +1,7 @@
 //! Host names of servers: resolved again and again, the last good answer kept.
 
 use super::Tasks;
-use crate::build::Site;
+use crate::build::{MemberSpec, Site};
 use crate::clock;
 use crate::discover::{SystemResolver, WatchTarget, watch};
 use crate::plan::Plan;
@@ -30,6 +30,9 @@ pub(super) fn resolver() -> Option<Arc<SystemResolver>> {
 /// Whether a name's addresses differ from those in the plan's pools.
 pub(super) fn changed(plan: &Plan, site: &Site) -> bool {
     plan.pools.iter().any(|pool| {
+        if pool.spec.services.is_some() {
+            return pool.found() != site.found(&pool.spec.name).0;
+        }
         let names = pool
             .spec
             .members
@@ -51,13 +54,11 @@ pub(super) fn changed(plan: &Plan, site: &Site) -> bool {
 /// Puts the addresses known now into the pools.
 pub(super) fn settle(plan: &Plan, site: &Site) {
     for pool in &plan.pools {
-        if pool
-            .spec
-            .members
-            .iter()
-            .any(|m| m.address.parse::<SocketAddr>().is_err())
-        {
-            pool.replace(site.members(&pool.spec, &pool.target), clock::now());
+        let is_name = |m: &MemberSpec| m.address.parse::<SocketAddr>().is_err();
+        if pool.spec.services.is_some() || pool.spec.members.iter().any(is_name) {
+            let (version, members) = site.members(&pool.spec, &pool.target);
+            pool.replace(members, clock::now());
+            pool.set_found(version);
         }
     }
 }

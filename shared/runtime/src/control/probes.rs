@@ -11,6 +11,7 @@ use crate::worker::Shared;
 use lb_core::config::model::UpstreamHttp;
 use lb_core::health::{CheckState, ProbeResult, Verdict};
 use rand::RngExt;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use tokio::task::AbortHandle;
@@ -38,7 +39,7 @@ pub(super) fn reconcile(tasks: &mut Tasks<Key>, plan: &Plan, shared: &Arc<Shared
     let mut by_key = wanted
         .into_iter()
         .map(|w| (w.key.clone(), w))
-        .collect::<std::collections::HashMap<_, _>>();
+        .collect::<HashMap<_, _>>();
     tasks.reconcile(keys, |key| spawn(by_key.remove(key)?, shared));
 }
 
@@ -48,22 +49,22 @@ fn wanted(pool: &Arc<Pool>) -> Vec<Wanted> {
     }
     let check = format!("{:?} {:?}", pool.spec.check, pool.spec.tls);
     let view = pool.view();
+    let specs = pool.spec.members.iter().map(|spec| (&spec.name, spec));
+    let specs: HashMap<_, _> = specs.collect();
     let of = |member: &crate::upstream::Member| {
         let endpoint = member.endpoint.clone();
-        let spec = pool
-            .spec
-            .members
-            .iter()
-            .find(|spec| spec.name == endpoint.key.server)?;
+        // Servers that were found have no lines of their own.
+        let spec = specs.get(&endpoint.key.server).copied();
+        let serving = endpoint.key.address;
         let key = Key {
-            at: address(pool, spec, endpoint.key.address),
+            at: address(pool, spec, serving),
             endpoint: endpoint.key.clone(),
             check: check.clone(),
         };
         Some(Wanted {
             key,
             pool: pool.clone(),
-            authority: spec.address.clone(),
+            authority: spec.map_or_else(|| serving.to_string(), |spec| spec.address.clone()),
             endpoint,
         })
     };
@@ -71,8 +72,9 @@ fn wanted(pool: &Arc<Pool>) -> Vec<Wanted> {
 }
 
 /// Where the probe goes: the admin address, the check's own port, or where the endpoint serves.
-fn address(pool: &Pool, spec: &MemberSpec, serving: SocketAddr) -> SocketAddr {
-    let mut address = spec.admin_of(serving).unwrap_or(serving);
+fn address(pool: &Pool, spec: Option<&MemberSpec>, serving: SocketAddr) -> SocketAddr {
+    let admin = spec.and_then(|spec| spec.admin_of(serving));
+    let mut address = admin.unwrap_or(serving);
     if let Some(port) = pool.spec.check.port {
         address.set_port(port);
     }

@@ -1,4 +1,4 @@
-//! Discovery: the addresses behind the host names of servers, kept fresh.
+//! Discovery: the addresses behind the host names of servers, kept fresh; and those behind Services of Kubernetes (`kubernetes`).
 //!
 //! # Problem
 //! Names move while the process runs, resolvers fail more often than servers, and an answer that is
@@ -20,6 +20,8 @@
 //! AAAA fails, the other's addresses count as the whole answer, which a name with both kinds can notice.
 //! SRV records are not asked for: the port comes from the configuration.
 
+#[cfg(feature = "kubernetes")]
+pub(crate) mod kubernetes;
 mod schedule;
 mod system;
 mod watch;

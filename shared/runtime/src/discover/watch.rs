@@ -49,14 +49,15 @@ pub async fn watch<R, F>(
         on_change(vec![SocketAddr::new(address, target.port)]);
         return;
     }
+    let what = format!("resolving {}", target.name);
     let mut rng = SmallRng::seed_from_u64(seed);
     let mut schedule = Schedule::new(target.port, target.interval);
     loop {
         let result = resolver.resolve(&target.name).await;
         match &result {
             Ok(answer) if !answer.addresses.is_empty() => stats.on_good(clock()),
-            Ok(_) => stats.on_failure(&target.name, &ResolveError::NoAddress),
-            Err(error) => stats.on_failure(&target.name, error),
+            Ok(_) => stats.on_failure(&what, &ResolveError::NoAddress),
+            Err(error) => stats.on_failure(&what, error),
         }
         let next = schedule.on_result(&result, &mut rng);
         if let Some(addresses) = next.changed {
@@ -97,17 +98,17 @@ impl WatchStats {
         Some(now.since(Instant::from_nanos(nanos)))
     }
 
-    fn on_good(&self, now: Instant) {
+    pub(super) fn on_good(&self, now: Instant) {
         self.answers.fetch_add(1, Ordering::Relaxed);
         self.last_good
             .store(now.as_nanos().saturating_add(1), Ordering::Relaxed);
     }
 
-    fn on_failure(&self, name: &str, error: &ResolveError) {
+    pub(super) fn on_failure(&self, name: &str, error: &dyn std::error::Error) {
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
         // Once a failure would flood the log for as long as a resolver is down; the metric has them all.
         if before.is_power_of_two() || before == 0 {
-            log::warn!("resolving {name}: {error}; the last good addresses stay");
+            log::warn!("{name}: {error}; the last good addresses stay");
         }
     }
 }

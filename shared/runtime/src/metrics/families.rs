@@ -93,7 +93,8 @@ families! {
     config_last_reload_successful: IntGauge("config_last_reload_successful", "1 when the last reload went live, 0 when it was refused.");
     config_reloads: IntCounterVec("config_reloads_total", "Reloads, by result.", &["result"]);
     config_generation: IntGauge("config_generation", "How many configurations have served.");
-    discovery_last_sync: GaugeVec("discovery_last_sync_timestamp_seconds", "When a server's name was last resolved, in seconds since 1970.", &["pool"]);
+    discovery_last_sync: GaugeVec("discovery_last_sync_timestamp_seconds", "When a server's name was last resolved, or the slices of its Service heard of, in seconds since 1970.", &["pool"]);
+    discovery_lists: IntCounterVec("discovery_lists_total", "Lists of servers that were made of the slices of a pool's Services.", &["pool"]);
     cert_not_after: GaugeVec("cert_not_after_seconds", "When a certificate expires, in seconds since 1970.", &["name"]);
     log_dropped: IntCounter("log_dropped_total", "Access log lines dropped because the writer was behind.");
     uptime: Gauge("uptime_seconds", "Time since the process started.");

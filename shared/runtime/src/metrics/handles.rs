@@ -235,6 +235,15 @@ impl EndpointMetrics {
         Self { classes }
     }
 
+    /// Takes the series of a server that is gone out: names of pods don't come back.
+    pub fn forget(families: &Families, pool: &str, server: &str) {
+        for class in CLASSES {
+            let series = &families.upstream_requests;
+            // Whoever has none has nothing to take out.
+            let _ = series.remove_label_values(&[pool, server, class]);
+        }
+    }
+
     /// Counts a try that ended with a response.
     pub fn response(&self, status: u16) {
         if let Some(counter) = self.classes.get(class_index(status)) {

@@ -40,6 +40,8 @@ pub struct Pool {
     stale: AtomicBool,
     /// When the failures of all were last held against none, in nanoseconds; 0 is never.
     evened_at: AtomicU64,
+    /// Which list of found servers its members are of.
+    found: AtomicU64,
     changes: Arc<Changes>,
 }
 
@@ -72,6 +74,7 @@ impl Pool {
             view: ArcSwap::from_pointee(view),
             stale: AtomicBool::new(false),
             evened_at: AtomicU64::new(0),
+            found: AtomicU64::new(0),
             changes,
         };
         pool.export();
@@ -148,6 +151,17 @@ impl Pool {
         }
         self.view.store(Arc::new(view));
         self.export();
+    }
+
+    /// Which list of found servers its members are of; 0: none.
+    #[must_use]
+    pub fn found(&self) -> u64 {
+        self.found.load(Relaxed)
+    }
+
+    /// Notes which list its members are of.
+    pub fn set_found(&self, version: u64) {
+        self.found.store(version, Relaxed);
     }
 
     pub(super) fn set_evened(&self, now: Instant) {

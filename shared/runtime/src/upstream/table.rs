@@ -10,7 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 #[derive(Debug, Default)]
 pub struct EndpointTable {
     next: AtomicU32,
-    known: Mutex<HashMap<EndpointKey, Weak<Endpoint>>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    endpoints: HashMap<EndpointKey, Weak<Endpoint>>,
+    /// How many there are when those that are gone are looked for: not for each new one, as a pool of 10,000 is 10,000 new ones.
+    sweep_at: usize,
 }
 
 // === impl EndpointTable ===
@@ -23,16 +30,22 @@ impl EndpointTable {
         make: impl FnOnce(EndpointId) -> Endpoint,
     ) -> Arc<Endpoint> {
         let mut known = self.lock();
-        if let Some(endpoint) = known.get(key).and_then(Weak::upgrade) {
+        if let Some(endpoint) = known.endpoints.get(key).and_then(Weak::upgrade) {
             return endpoint;
         }
-        known.retain(|_, endpoint| endpoint.strong_count() > 0);
+        if known.endpoints.len() >= known.sweep_at {
+            let in_use = |endpoint: &Weak<Endpoint>| endpoint.strong_count() > 0;
+            known.endpoints.retain(|_, endpoint| in_use(endpoint));
+            known.sweep_at = 2 * known.endpoints.len() + 16;
+        }
         let endpoint = Arc::new(make(EndpointId(self.next.fetch_add(1, Relaxed))));
-        known.insert(key.clone(), Arc::downgrade(&endpoint));
+        known
+            .endpoints
+            .insert(key.clone(), Arc::downgrade(&endpoint));
         endpoint
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<EndpointKey, Weak<Endpoint>>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

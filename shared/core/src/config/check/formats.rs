@@ -35,6 +35,8 @@ pub fn formats() -> Formats {
         .with("authority", authority)
         .with("dns-name", dns_name)
         .with("file", file)
+        .with("kubernetes-name", kubernetes_name)
+        .with("service-port", service_port)
 }
 
 /// What another module says is wrong, in one line: expressions are explained over several.
@@ -121,4 +123,31 @@ fn file(text: &str) -> Result<(), String> {
         return Err("it is empty".to_owned());
     }
     Ok(())
+}
+
+/// What Kubernetes calls a DNS label (RFC 1123); Services and namespaces are called so.
+fn kubernetes_name(text: &str) -> Result<(), String> {
+    let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let ends = !text.starts_with('-') && !text.ends_with('-');
+    if (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(is_inner) && ends {
+        return Ok(());
+    }
+    Err(format!(
+        "use 1 to {MAX_NAME} lower-case letters, digits and '-', starting and ending with a letter or digit, without the namespace"
+    ))
+}
+
+/// A port's number, or its name: what Kubernetes calls an IANA service name.
+fn service_port(text: &str) -> Result<(), String> {
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        let number = text.parse::<u16>().ok().filter(|number| *number != 0);
+        return number
+            .map(drop)
+            .ok_or_else(|| "it is no port from 1 to 65535".to_owned());
+    }
+    let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if text.len() <= MAX_NAME && text.bytes().all(is_inner) {
+        return Ok(());
+    }
+    Err("write the name of one of the Service's ports, such as http, or the servers' port in quotes, such as \"8080\"".to_owned())
 }

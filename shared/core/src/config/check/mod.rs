@@ -18,6 +18,7 @@
 //! Files that a configuration names (certificates, authorities) are not opened here: this ring reads no files.
 
 mod balance;
+mod discover;
 mod duplicates;
 mod formats;
 mod geo;

@@ -2,7 +2,7 @@
 
 use super::duplicates::{self, Seen};
 use super::report::Report;
-use super::{balance, health, protect, upstream};
+use super::{balance, discover, health, protect, upstream};
 use crate::config::address::ServerAddress;
 use crate::config::model::{Listener, Pool};
 use crate::config::read::{Code, Path};
@@ -25,6 +25,7 @@ pub(super) fn check(report: &mut Report<'_>, pools: &[Pool], listeners: &[Listen
         let path = list.index(at);
         let owner = format!("the pool \"{}\"", pool.name);
         servers(report, pool, listeners, &path.key("servers"));
+        discover::check(report, pool, &path);
         balance::check(report, pool, &path.key("balance"));
         let tls = path.key("tls");
         upstream::tls(report, pool.tls.as_ref(), &owner, &tls);

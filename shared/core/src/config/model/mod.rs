@@ -4,6 +4,7 @@
 //! that documentation, schema and parser can't disagree. No type is an untagged union: a union turns
 //! each fault into "matches none", which helps nobody.
 
+mod discover;
 mod global;
 mod health;
 mod limits;
@@ -16,6 +17,7 @@ mod shutdown;
 mod state;
 mod traffic;
 
+pub use discover::{AddressFamily, Discover, KubernetesServices, ServiceShare};
 pub use global::{Cidr, Failover, GeoSource, Global, Location, Region, RegionOrder, RegionReplica};
 pub use health::{
     FailurePercentage, GrpcCheck, HealthCheck, HttpCheck, Outlier, PeerFailures, PeerLatency,

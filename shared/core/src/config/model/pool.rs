@@ -1,5 +1,6 @@
 //! Pools: servers under one policy (regional tier).
 
+use super::discover::Discover;
 use super::health::{HealthCheck, Outlier};
 use super::protect::{AdaptiveConcurrency, Affinity, CircuitBreaker, SlowStart, ZonePreference};
 use crate::balance::Policy;
@@ -18,9 +19,13 @@ pub struct Pool {
     /// How a server is chosen.
     #[serde(default)]
     pub balance: Balance,
-    /// The servers.
+    /// The servers. A pool has these or `discover`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1))]
     pub servers: Vec<Server>,
+    /// Servers that are found rather than listed.
+    #[serde(default)]
+    pub discover: Option<Discover>,
     /// HTTP version spoken to the servers.
     #[serde(default)]
     pub protocol: UpstreamHttp,

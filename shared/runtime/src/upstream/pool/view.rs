@@ -24,6 +24,8 @@ pub struct Member {
     pub weight: Option<Weight>,
     /// The zone that it stands in.
     pub zone: Option<ZoneName>,
+    /// It is on its way out, as Kubernetes says: new requests only when nobody else is left.
+    pub leaves: bool,
     /// How its share grows after a return.
     pub slow_start: SlowStart,
 }
@@ -78,15 +80,18 @@ impl PoolView {
         before: Option<&Self>,
         now: Instant,
     ) -> Self {
+        let stand_in = stand_in(&members, now);
         for member in &mut members {
-            member.weight = member.given.filter(|_| !member.endpoint.is_drained());
+            let is_asked = !member.leaves || stand_in;
+            member.weight = member.undrained().filter(|_| is_asked);
         }
         let total = weight_of(&members, |_| true);
         let good = weight_of(&members, |member| member.is_routable(now));
         let healthy_share = good as f64 / total.max(1) as f64;
         let before = before.map(|view| view.panic_state);
         let panic_state = Panic::decide(spec, before, healthy_share, now);
-        let panic = panic_state.is_on() && total > 0;
+        // Who leaves and is well does better than whoever stays and is not.
+        let panic = panic_state.is_on() && total > 0 && !(stand_in && good > 0);
         // What nobody has judged yet is better than nothing: a process that starts beside the
         // endpoints it probes would else refuse everything until its second round of probes.
         let hopeful = |member: &Member| good == 0 && member.is_unjudged(now);
@@ -220,10 +225,19 @@ impl Member {
     /// Whether health, traffic and the operator let it take new requests.
     #[must_use]
     pub fn is_routable(&self, now: Instant) -> bool {
-        self.weight.is_some()
-            && self.endpoint.health() == Health::Healthy
+        self.weight.is_some() && self.is_well(now)
+    }
+
+    /// The same without the operator.
+    fn is_well(&self, now: Instant) -> bool {
+        self.endpoint.health() == Health::Healthy
             && self.endpoint.ejected_until(now).is_none()
             && self.endpoint.leaves_until(now).is_none()
+    }
+
+    /// Its weight, unless an operator drained it.
+    fn undrained(&self) -> Option<Weight> {
+        self.given.filter(|_| !self.endpoint.is_drained())
     }
 
     /// The part of its weight that slow start leaves it, 0.1 to 1.0.
@@ -242,6 +256,20 @@ impl Member {
     fn is_unjudged(&self, now: Instant) -> bool {
         self.endpoint.health() == Health::Unknown && self.endpoint.ejected_until(now).is_none()
     }
+}
+
+/// Whether those that leave get new requests: when nobody stays who can take them, and they can or nobody stays at all.
+fn stand_in(members: &[Member], now: Instant) -> bool {
+    let mut stays = false;
+    let mut able = false;
+    for member in members.iter().filter(|member| member.undrained().is_some()) {
+        match (member.leaves, member.is_well(now)) {
+            (false, true) => return false,
+            (false, false) => stays = true,
+            (true, well) => able |= well,
+        }
+    }
+    able || !stays
 }
 
 fn weight_of(members: &[Member], filter: impl Fn(&Member) -> bool) -> u64 {

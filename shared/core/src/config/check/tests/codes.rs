@@ -194,7 +194,7 @@ fn timeouts_and_retries() {
 #[test]
 #[rustfmt::skip]
 fn pools() {
-    use Code::{BadFormat, Conflict, DuplicateName, OutOfRange, Unreachable, WrongLength, WrongType};
+    use Code::{BadFormat, Conflict, DuplicateName, MissingKey, OutOfRange, Unreachable, WrongLength, WrongType};
     one_slip(REGIONAL, regional, &[
         (B, "{ name: b, address: 127.0.0.1:9002 }\n  - { name: app, servers: [{ name: a, address: 127.0.0.1:9003 }] }", DuplicateName, 12, "pools[1].name"),
         (B, "{ name: a, address: 127.0.0.1:9002 }", DuplicateName, 11, "pools[0].servers[1].name"),
@@ -210,6 +210,29 @@ fn pools() {
         (POOL, "  - name: app\n    balance: { policy: maglev, hash_on: { header: a, cookie: b } }\n    servers:", Conflict, 9, "pools[0].balance.hash_on.cookie"),
         (POOL, "  - name: app\n    balance: { policy: maglev, hash_on: { cookie: 'a=b' } }\n    servers:", BadFormat, 9, "pools[0].balance.hash_on.cookie"),
         ("      - { name: a, address: 127.0.0.1:9001 }\n      - { name: b, address: 127.0.0.1:9002 }\n", "      []\n", WrongLength, 10, "pools[0].servers"),
+    ]);
+    const LIST: &str = "    servers:\n      - { name: a, address: 127.0.0.1:9001 }\n      - { name: b, address: 127.0.0.1:9002 }\n";
+    let found = |services: &str| format!("    discover: {{ kubernetes: {{ services: [{services}] }} }}\n");
+    let found = |services: &str| edit(REGIONAL, LIST, &found(services));
+    one_slip(&found("{ name: web }"), regional, &[
+        ("    discover: { kubernetes: { services: [{ name: web }] } }\n", "", MissingKey, 8, "pools[0].name"),
+        ("{ kubernetes: { services: [{ name: web }] } }", "", WrongType, 9, "pools[0].discover"),
+        ("{ kubernetes: { services: [{ name: web }] } }", "{}", MissingKey, 9, "pools[0].discover"),
+        ("[{ name: web }]", "[]", WrongLength, 9, "pools[0].discover.kubernetes.services"),
+        ("[{ name: web }]", "[{ name: web }, { name: web }]", DuplicateName, 9, "pools[0].discover.kubernetes.services[1].name"),
+        ("[{ name: web }]", "[{ name: web, weight: 0 }]", Conflict, 9, "pools[0].discover.kubernetes.services"),
+        ("[{ name: web }]", "[{ name: web.shop }]", BadFormat, 9, "pools[0].discover.kubernetes.services[0].name"),
+        ("[{ name: web }]", "[{ name: web }], port: '70000'", BadFormat, 9, "pools[0].discover.kubernetes.port"),
+        ("[{ name: web }]", "[{ name: web }], port: HTTP", BadFormat, 9, "pools[0].discover.kubernetes.port"),
+        ("[{ name: web }]", "[{ name: web }], port: 8080", WrongType, 9, "pools[0].discover.kubernetes.port"),
+        ("[{ name: web }]", "[{ name: web }], max_servers: 0", OutOfRange, 9, "pools[0].discover.kubernetes.max_servers"),
+        ("    discover:", "    tls: {}\n    discover:", Conflict, 10, "pools[0].discover.kubernetes"),
+        ("    discover:", "    servers: [{ name: a, address: 127.0.0.1:9001 }]\n    discover:", Conflict, 10, "pools[0].discover"),
+    ]);
+    passes(&found("{ name: web }"), regional, &[
+        ("[{ name: web }]", "[{ name: web, weight: 9 }, { name: web-canary }], port: http, namespace: shop, family: ipv6"),
+        ("[{ name: web }]", "[{ name: web }], port: '8080'"),
+        ("    discover:", "    tls: { server_name: web.shop.svc }\n    discover:"),
     ]);
     let drained = edit(REGIONAL, A, "{ name: a, address: 127.0.0.1:9001, weight: 0 }");
     one_slip(&drained, regional, &[
