@@ -11,7 +11,6 @@ mod exchange;
 mod explain;
 mod handover;
 #[cfg(feature = "kubernetes")]
-#[allow(dead_code, unused_imports, reason = "its users come next")]
 mod kubernetes;
 mod leave;
 pub mod lifecycle;

@@ -25,7 +25,7 @@ pub struct Rule {
     pub resource: String,
     /// What is allowed.
     pub verbs: Vec<Verb>,
-    /// Only objects of these names; empty: all. A create, a list and a watch have no name.
+    /// Only objects of these names; empty: all. A create has no name, a list and a watch only that of their field selector.
     pub names: Vec<String>,
 }
 
@@ -58,6 +58,15 @@ impl User {
                 names: Vec::new(),
             }],
         }
+    }
+
+    /// Only for objects of that name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        for rule in &mut self.rules {
+            rule.names = vec![name.to_owned()];
+        }
+        self
     }
 
     pub(super) fn may(&self, wish: &Wish<'_>) -> bool {

@@ -37,6 +37,8 @@ pub enum Fault {
     Status(u16, Option<u32>),
     /// A watch that ends where it begins.
     EndAtOnce,
+    /// A watch that says that its version is too old (410) in an event, whatever that is.
+    Expired,
     /// A watch that never says anything, nor ends.
     Silent,
     /// What is asked is done, and the connection is closed before the answer.

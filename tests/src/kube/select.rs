@@ -47,6 +47,10 @@ impl Selector {
         self.labels.is_empty() && self.name.is_none()
     }
 
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     pub(super) fn fits(&self, object: &Value) -> bool {
         let metadata = &object["metadata"];
         let is_named = self

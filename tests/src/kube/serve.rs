@@ -141,18 +141,25 @@ fn carry_out(
     let user = state.access.user(shown).ok_or_else(Status::unauthorized)?;
     let (resource, namespace) = (&ask.resource, ask.namespace.as_deref());
     let (verb, name) = (ask.verb, ask.name.as_deref());
+    let selector = Selector::parse(ask.get("labelSelector"), ask.get("fieldSelector"))?;
+    // A list of one object by its name is about that name.
     let wish = Wish {
         verb,
         resource,
         namespace,
-        name,
+        name: name.or(selector.name()),
     };
     if let Some(user) = user.filter(|user| !user.may(&wish)) {
         let what = (user.name.as_str(), verb.as_str(), namespace);
         return Err(Status::forbidden(resource, name.unwrap_or_default(), what));
     }
-    let selector = Selector::parse(ask.get("labelSelector"), ask.get("fieldSelector"))?;
-    let store = &mut state.store;
+    let mut tried;
+    let store = if ask.get("dryRun").is_some() {
+        tried = state.store.clone();
+        &mut tried
+    } else {
+        &mut state.store
+    };
     let (place, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
     let object = match verb {
         Verb::Watch => return watch(ask, selector, fault).map(Made::Stream),

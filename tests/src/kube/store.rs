@@ -23,7 +23,7 @@ pub struct Resource {
     pub kind: &'static str,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Store {
     objects: BTreeMap<Resource, BTreeMap<Key, Value>>,
     version: u64,

@@ -153,7 +153,10 @@ impl Watch {
         let (first, at) = {
             let state = shared.state();
             match self.from {
-                Some(from) if from < state.store.compacted() => {
+                Some(from)
+                    if from < state.store.compacted()
+                        || matches!(self.fault, Some(Fault::Expired)) =>
+                {
                     let status = Status::expired(from, state.store.compacted());
                     (
                         vec![json!({ "type": "ERROR", "object": status.body() })],

@@ -43,6 +43,12 @@ impl Fault {
         }
     }
 
+    /// The same, with more to say about it.
+    pub(crate) fn with(mut self, more: &str) -> Self {
+        self.text = format!("{}; {more}", self.text);
+        self
+    }
+
     pub(crate) const fn kind(&self) -> Kind {
         self.kind
     }

@@ -12,10 +12,12 @@
 
 use super::client::Access;
 use super::fault::{Fault, Kind};
+use super::pace::Pace;
+use super::which::Which;
 use crate::clock;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::WatchEvent;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use lb_core::time::Instant;
@@ -49,21 +51,12 @@ pub(crate) enum Change<K> {
     Broken(Fault),
 }
 
-/// How often it is asked.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    /// After how long a watch is to end, in whole seconds: what is known is never older unless something is wrong.
-    pub(crate) watch: Duration,
-    /// How often everything is listed although nothing is wrong.
-    pub(crate) list: Duration,
-}
-
 /// Follows objects of one kind in one namespace, for as long as it is asked.
 pub(crate) struct Follow<K> {
     access: Access,
     /// Without one, the access's own.
     namespace: Option<String>,
-    labels: String,
+    which: Which,
     pace: Pace,
     client: Option<(Client, Instant)>,
     at: At<K>,
@@ -87,17 +80,6 @@ enum At<K> {
     },
 }
 
-// === impl Pace ===
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            watch: Duration::from_secs(10),
-            list: Duration::from_secs(300),
-        }
-    }
-}
-
 // === impl Follow ===
 
 impl<K> Follow<K>
@@ -105,6 +87,7 @@ where
     K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
     K::DynamicType: Default,
 {
+    #[allow(dead_code, reason = "for followers of more than one object")]
     /// Objects with `labels`, a selector such as `app=x`; empty: all of them.
     pub(crate) fn new(
         access: Access,
@@ -112,10 +95,24 @@ where
         labels: impl Into<String>,
         pace: Pace,
     ) -> Self {
+        Self::of(access, namespace, Which::Labels(labels.into()), pace)
+    }
+
+    /// The one object of that name; a role may be restricted to it by `resourceNames`.
+    pub(crate) fn named(
+        access: Access,
+        namespace: Option<String>,
+        name: impl Into<String>,
+        pace: Pace,
+    ) -> Self {
+        Self::of(access, namespace, Which::Name(name.into()), pace)
+    }
+
+    fn of(access: Access, namespace: Option<String>, which: Which, pace: Pace) -> Self {
         Self {
             access,
             namespace,
-            labels: labels.into(),
+            which,
             pace,
             client: None,
             at: At::List,
@@ -176,15 +173,12 @@ where
         let now = clock::now();
         let client = match &self.client {
             Some((client, made)) if now.since(*made) < RENEW => client.clone(),
-            _ => self.access.client().await?,
+            _ => {
+                let client = self.access.client().await?;
+                self.client = Some((client.clone(), now));
+                client
+            }
         };
-        if self
-            .client
-            .as_ref()
-            .is_none_or(|(_, made)| now.since(*made) >= RENEW)
-        {
-            self.client = Some((client.clone(), now));
-        }
         Ok(match &self.namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::default_namespaced(client),
@@ -194,7 +188,7 @@ where
     /// Reads all pages of one moment.
     async fn list(&mut self) -> Result<Change<K>, Fault> {
         let api = self.api().await?;
-        let mut params = ListParams::default().labels(&self.labels).limit(PAGE);
+        let mut params = self.which.list().limit(PAGE);
         let mut all = Vec::new();
         loop {
             let page = self.access.within(api.list(&params)).await?;
@@ -219,7 +213,7 @@ where
         let factor = clock::with_rng(|rng| rng.random_range(0.8..=1.0));
         let length = self.pace.watch.mul_f64(factor).max(Duration::from_secs(1));
         let seconds = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
-        let params = WatchParams::default().labels(&self.labels).timeout(seconds);
+        let params = self.which.watch().timeout(seconds);
         let stream = self.access.within(api.watch(&params, &version)).await?;
         let since = clock::now();
         self.at = At::Watch {
@@ -288,7 +282,7 @@ where
 impl<K> Debug for Follow<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Follow")
-            .field("labels", &self.labels)
+            .field("which", &self.which)
             .finish_non_exhaustive()
     }
 }

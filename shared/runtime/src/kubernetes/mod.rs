@@ -28,7 +28,10 @@
 mod client;
 mod fault;
 mod follow;
+mod pace;
+mod which;
 
 pub(crate) use client::Access;
 pub(crate) use fault::{Fault, Kind};
-pub(crate) use follow::{Change, Follow, Pace};
+pub(crate) use follow::{Change, Follow};
+pub(crate) use pace::Pace;

@@ -24,10 +24,13 @@ mod etcd;
 mod file;
 mod http;
 mod keep;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod routes;
 mod run;
 mod store;
 mod submit;
+mod value;
 
 pub use submit::SubmitError;
 

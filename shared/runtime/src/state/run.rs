@@ -4,6 +4,8 @@ use super::embedded::Embedded;
 use super::etcd::{Client, Etcd};
 use super::file::Keeper;
 use super::keep::Kept;
+#[cfg(feature = "kubernetes")]
+use super::kubernetes::Kubernetes;
 use super::store::StateStore;
 use super::{Orders, Source};
 use crate::admin::TokenFile;
@@ -40,18 +42,8 @@ pub(crate) fn open(common: &Common<'_>, site: &Site) -> anyhow::Result<Arc<Order
     let tokens = tokens.map(|path| TokenFile::new(site.base.join(path)));
     let syncs = site.metrics.families.state_sync.clone();
     let peers = Embedded::new(site.peers.clone(), common.peers.to_vec(), tokens);
-    let peers = peers.counted(syncs.clone());
-    let store: Arc<dyn StateStore> = match (common.state.store, &common.state.etcd) {
-        (StoreKind::Etcd, Some(etcd)) => {
-            let client = Client::new(etcd, &site.base)?;
-            let tier = site.identity.tier.as_str();
-            let region = site.identity.region.as_deref().unwrap_or("-");
-            let place = format!("{tier}/{region}");
-            Arc::new(Etcd::new(client, &etcd.prefix, &place, peers, syncs))
-        }
-        // The checks see to it that an etcd is named.
-        _ => Arc::new(peers),
-    };
+    let peers = peers.counted(syncs);
+    let store = store(common, site, peers)?;
     let directory = common.state.directory.as_ref();
     let kept = Kept::new(directory.map(|path| Keeper::new(site.base.join(path))));
     if directory.is_none() {
@@ -68,6 +60,31 @@ pub(crate) fn open(common: &Common<'_>, site: &Site) -> anyhow::Result<Arc<Order
     // A lookup of names may hang longer than it may hold up the start.
     runtime.shutdown_background();
     Ok(orders)
+}
+
+/// Who has the last word.
+fn store(common: &Common<'_>, site: &Site, peers: Embedded) -> anyhow::Result<Arc<dyn StateStore>> {
+    let syncs = site.metrics.families.state_sync.clone();
+    let (tier, region) = (site.identity.tier.as_str(), site.identity.region.as_deref());
+    Ok(match (common.state.store, &common.state.etcd) {
+        (StoreKind::Etcd, Some(etcd)) => {
+            let client = Client::new(etcd, &site.base)?;
+            let place = format!("{tier}/{}", region.unwrap_or("-"));
+            Arc::new(Etcd::new(client, &etcd.prefix, &place, peers, syncs))
+        }
+        #[cfg(feature = "kubernetes")]
+        (StoreKind::Kubernetes, _) => {
+            let settings = common.state.kubernetes.clone().unwrap_or_default();
+            let place = (tier, region);
+            Arc::new(Kubernetes::new(&settings, &site.base, place, peers, syncs))
+        }
+        #[cfg(not(feature = "kubernetes"))]
+        (StoreKind::Kubernetes, _) => anyhow::bail!(
+            "state.store: this program was built without the feature `kubernetes`, so it can't keep orders there: use one that was built with it, or write `store: embedded` or `store: etcd`"
+        ),
+        // The checks see to it that an etcd is named.
+        _ => Arc::new(peers),
+    })
 }
 
 /// Starts the thread that keeps the orders fresh. What a predecessor took since this process has begun to wait for it is read first.

@@ -15,18 +15,27 @@ pub(super) fn check(report: &mut Report<'_>, state: &State, path: &Path) {
             "orders are to be kept in an etcd, and none is named",
             "add `etcd: { endpoints: [name:2379] }` beside it",
         ),
-        (StoreKind::Embedded, Some(_)) => report.key(
-            &key,
-            Code::Unreachable,
-            "the etcd is not used: the store is embedded",
-            "write `store: etcd` beside it, or remove the key",
-        ),
-        (StoreKind::Embedded, None) => {
+        (StoreKind::Etcd, Some(etcd)) => self::etcd(report, etcd, &key),
+        (other, Some(_)) => unused(report, &key, "etcd", other),
+        (_, None) => {
             let write = "name its endpoints, or remove the key";
             report.empty_section(&key, true, "no etcd is used", write);
         }
-        (StoreKind::Etcd, Some(etcd)) => self::etcd(report, etcd, &key),
     }
+    // Without the section, the defaults hold.
+    if state.kubernetes.is_some() && state.store != StoreKind::Kubernetes {
+        unused(report, &path.key("kubernetes"), "kubernetes", state.store);
+    }
+}
+
+/// Settings of a store that isn't the one in use.
+fn unused(report: &mut Report<'_>, key: &Path, name: &str, store: StoreKind) {
+    report.key(
+        key,
+        Code::Unreachable,
+        format!("`{name}` is not used: the store is {}", store.as_str()),
+        format!("write `store: {name}` beside it, or remove the key"),
+    );
 }
 
 fn etcd(report: &mut Report<'_>, etcd: &Etcd, path: &Path) {

@@ -33,5 +33,5 @@ pub use route::{
     Timeouts,
 };
 pub use shutdown::Shutdown;
-pub use state::{Etcd, EtcdTls, State, StoreKind};
+pub use state::{Etcd, EtcdTls, Kubernetes, State, StoreKind};
 pub use traffic::{Fault, FaultAbort, FaultDelay, Mirror, RateKey, RateLimit, RegionAffinity};

@@ -17,6 +17,8 @@ pub struct State {
     pub directory: Option<PathBuf>,
     /// The etcd to use.
     pub etcd: Option<Etcd>,
+    /// The ConfigMap of Kubernetes to use.
+    pub kubernetes: Option<Kubernetes>,
 }
 
 /// Who has the last word on orders.
@@ -28,6 +30,8 @@ pub enum StoreKind {
     Embedded,
     /// An etcd: orders are strictly one after the other, and none is taken while it is away.
     Etcd,
+    /// A ConfigMap of Kubernetes: orders are strictly one after the other, and none is taken while the API server is away.
+    Kubernetes,
 }
 
 /// An etcd, from version 3.4 on.
@@ -71,6 +75,21 @@ pub struct EtcdTls {
     pub server_name: Option<String>,
 }
 
+/// A ConfigMap of Kubernetes, from version 1.27 on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kubernetes {
+    /// The ConfigMap's name, its own for each tier and region. Default: `strata-orders-global`, `strata-orders-regional-REGION`.
+    #[schemars(extend("format" = "dns-name"))]
+    pub name: Option<String>,
+    /// Its namespace. Default: the pod's, or the kubeconfig's.
+    #[schemars(extend("format" = "dns-name"))]
+    pub namespace: Option<String>,
+    /// A kubeconfig file that names the API server and the user. Default: what Kubernetes gives each pod.
+    #[schemars(extend("format" = "file"))]
+    pub kubeconfig: Option<PathBuf>,
+}
+
 fn prefix() -> String {
     "/strata/".to_owned()
 }
@@ -84,6 +103,7 @@ impl StoreKind {
         match self {
             Self::Embedded => "embedded",
             Self::Etcd => "etcd",
+            Self::Kubernetes => "kubernetes",
         }
     }
 }

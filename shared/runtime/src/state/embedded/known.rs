@@ -8,6 +8,9 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// How long a peer that was never heard may be silent before that is told: when all start at once, each is the first for a moment.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The peers by their admin address.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
@@ -22,6 +25,8 @@ struct Known {
     hash: Option<String>,
     at: Option<Instant>,
     error: Option<String>,
+    /// The error that the log has.
+    told: Option<String>,
 }
 
 // === impl Directory ===
@@ -61,20 +66,23 @@ impl Directory {
             known.replica = Some(replica.to_owned());
         }
         (known.hash, known.at) = (Some(hash), Some(now));
-        if known.error.take().is_some() {
+        known.error = None;
+        if known.told.take().is_some() {
             let name = known.replica.as_deref().unwrap_or_default();
             log::info!("state: peer {address} {name} shares its orders again");
         }
     }
 
-    /// A peer could not be asked, or what it told is refused. Told once.
-    pub(super) fn fault(&self, address: SocketAddr, error: String) {
+    /// A peer could not be asked, or what it told is refused. Told once, and of one that was never heard only when it lasts.
+    pub(super) fn fault(&self, address: SocketAddr, error: String, now: Instant) {
         let mut peers = self.lock();
         let Some(known) = peers.get_mut(&address) else {
             return;
         };
-        if known.error.as_ref() != Some(&error) {
+        let lasts = known.at.is_some() || now.since(known.since) >= PATIENCE;
+        if lasts && known.told.as_ref() != Some(&error) {
             log::warn!("state: orders of peer {address} can't be had: {error}");
+            known.told = Some(error.clone());
         }
         known.error = Some(error);
     }
@@ -124,10 +132,37 @@ impl Known {
             hash: None,
             at: None,
             error: None,
+            told: None,
         }
     }
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_is_not_there_yet_is_told_when_that_lasts() {
+        let (peers, at) = (Directory::default(), "127.0.0.1:1".parse().unwrap());
+        let told = |now: u64, error: &str| {
+            peers.fault(at, error.to_owned(), Instant::from_millis(now));
+            let known = peers.lock();
+            assert_eq!(
+                known[&at].error.as_deref(),
+                Some(error),
+                "the status says it at once"
+            );
+            known[&at].told.clone()
+        };
+        peers.keep(&[at], Instant::ZERO);
+        assert_eq!(told(9_999, "refused"), None);
+        assert_eq!(told(10_000, "refused").as_deref(), Some("refused"));
+        peers.agrees(at, "h".to_owned(), Instant::from_millis(11_000));
+        // One that was there is told at once.
+        assert_eq!(told(11_001, "gone").as_deref(), Some("gone"));
+    }
 }

@@ -95,7 +95,7 @@ impl Embedded {
         match result {
             Ok(is_ours) => is_ours,
             Err(error) => {
-                self.known.fault(address, error);
+                self.known.fault(address, error, clock::now());
                 false
             }
         }

@@ -28,10 +28,10 @@ pub(crate) use client::Client;
 
 use super::embedded::Embedded;
 use super::store::{Look, StateStore, WriteError};
-use super::{Orders, Source};
+use super::{Orders, Source, value};
 use crate::clock;
 use lb_core::config::model::StoreKind;
-use lb_core::drain::{Record, Scope, Snapshot};
+use lb_core::drain::{Record, Scope};
 use lb_core::status::PeerAck;
 use lb_core::time::Instant;
 use prometheus::IntCounterVec;
@@ -125,18 +125,7 @@ impl Etcd {
 
     /// The record in a key; none when it can't be read, which is told.
     fn record(&self, kv: &Kv) -> Option<Record> {
-        let snapshot: Result<Snapshot, String> =
-            serde_json::from_slice(&kv.value).map_err(|error| format!("is no order: {error}"));
-        let record = snapshot.and_then(|snapshot| {
-            if snapshot.format > Snapshot::FORMAT {
-                let format = snapshot.format;
-                return Err(format!(
-                    "is in format {format} of a later version: upgrade this replica"
-                ));
-            }
-            let first = snapshot.records.into_iter().next();
-            first.ok_or_else(|| "has no order".to_owned())
-        });
+        let record = value::read(&kv.value);
         let name = String::from_utf8_lossy(&kv.key).into_owned();
         match record {
             Ok(record) => Some(record),
@@ -168,12 +157,8 @@ impl Etcd {
             }
         }
         // A key that is gone was forgotten, or lost with the store's data: nothing speaks against the record.
-        let value = Snapshot {
-            format: Snapshot::FORMAT,
-            records: vec![record.clone()],
-        };
-        let value = serde_json::to_vec(&value).unwrap_or_default();
-        let txn = Txn::put_if(key.as_bytes(), revision, &value);
+        let value = value::write(record);
+        let txn = Txn::put_if(key.as_bytes(), revision, value.as_bytes());
         let reply: TxnReply = self.client.call("/v3/kv/txn", &txn).await.map_err(away)?;
         if reply.succeeded {
             return Ok(());

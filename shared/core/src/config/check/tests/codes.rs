@@ -424,6 +424,21 @@ fn state() {
         ("{ store: etcd }", MissingKey, "state.store"),
         ("{ etcd: { endpoints: [a:1] } }", Unreachable, "state.etcd"),
         ("{ etcd: }", WrongType, "state.etcd"),
+        (
+            "{ kubernetes: { name: o } }",
+            Unreachable,
+            "state.kubernetes",
+        ),
+        (
+            "{ store: kubernetes, etcd: { endpoints: [a:1] } }",
+            Unreachable,
+            "state.etcd",
+        ),
+        (
+            "{ store: kubernetes, kubernetes: { name: a/b } }",
+            BadFormat,
+            "state.kubernetes.name",
+        ),
         ("{ directory: '' }", BadFormat, "state.directory"),
         (
             "{ store: etcd, etcd: { endpoints: [] } }",
@@ -457,6 +472,13 @@ fn state() {
     let whole = "{ store: etcd, directory: s, etcd: { endpoints: [a:1, b:1], tls: { certificate: c, key: k }, user: u, password_file: p } }";
     let file = edit(REGIONAL, "routes:\n", &format!("state: {whole}\nroutes:\n"));
     assert_eq!(regional(&file), []);
+    for whole in [
+        "{ store: kubernetes }",
+        "{ store: kubernetes, kubernetes: { name: o, namespace: lb, kubeconfig: k } }",
+    ] {
+        let file = edit(GLOBAL, "routes:\n", &format!("state: {whole}\nroutes:\n"));
+        assert_eq!(global(&file), [], "{whole}");
+    }
 }
 
 #[test]
