@@ -152,3 +152,28 @@ async fn with_a_full_disk_an_order_that_a_peer_keeps_is_obeyed_and_told() -> Res
     bed.served_everywhere().await?;
     unharmed(users).await
 }
+
+/// What peers have taken is in force: an order that they were told of must not be called refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_all_disks_full_an_order_holds_while_a_replica_runs() -> Result<()> {
+    let bed = Bed::start("").await?;
+    let paths = [bed.own(0), bed.own(1), bed.own(2)];
+    let mut disks = Vec::new();
+    for path in &paths {
+        let disk = Disk::mount(path)?;
+        disk.fill();
+        disks.push(disk);
+    }
+    let users = bed.users()?;
+    bed.served_everywhere().await?;
+    let told = bed.order(0, "region drain r1 --over 0s --reason x").await?;
+    let words = "has the order, but not on disk";
+    ensure!(told.text.contains(words), "{}", told.text);
+    for at in 0..3 {
+        bed.reaches(at, "region/r1", "drained").await?;
+    }
+    ensure!(soon(&bed, 0).await? == 0, "as said");
+    bed.order(1, "region undrain r1 --over 0s").await?;
+    bed.served_everywhere().await?;
+    unharmed(users).await
+}

@@ -5,6 +5,7 @@
 //! operators would regret, by the rules of `policy`, each with a control that shows that it sees what it is for.
 
 mod alerts;
+mod api;
 mod controls;
 mod objects;
 mod pod;

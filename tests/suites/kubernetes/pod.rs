@@ -116,6 +116,11 @@ impl Pod {
         Ok(())
     }
 
+    /// Sets a variable of its environment.
+    pub(crate) fn set(&mut self, variable: &str, value: &str) {
+        self.env.insert(variable.to_owned(), value.to_owned());
+    }
+
     /// What `check` says of its configuration.
     pub(crate) async fn check(&self) -> Result<String> {
         let mut args = self.args.clone();

@@ -67,11 +67,12 @@ impl Orders {
         let saved = self.save(Some(&record)).await;
         let mut told = None;
         if let (Err(why), true) = (&saved, self.must_survive()) {
-            // Peers that have it on their disks will do: a disk that is full may be the reason for the drain.
+            // A peer that has it will do: a disk that is full may be the reason for the drain. It needn't be on the peer's disk, as it is
+            // in force there from now on, whatever is said here; the receipt tells who keeps it how.
             let peers = self.store.spread(self, &record).await;
-            if !peers.iter().any(|peer| peer.applied && peer.durable) {
+            if !peers.iter().any(|peer| peer.applied) {
                 return Err(SubmitError::Unwritable(format!(
-                    "{why}. No peer has it on its disk either"
+                    "{why}. No peer has it either"
                 )));
             }
             told = Some(peers);
