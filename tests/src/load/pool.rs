@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use tokio::time::Instant;
 
 use super::Mode;
 use crate::http::{Conn, Dial};
@@ -11,12 +13,16 @@ use crate::http::{Conn, Dial};
 /// Idle HTTP/1.1 connections kept per target.
 const MAX_IDLE: usize = 1_000;
 
+/// Longest rest of an HTTP/1.1 connection that is used again. Who rests for longer than a proxy's lame duck may send a request at the very moment
+/// when the proxy closes, which nobody can answer.
+const MAX_REST: Duration = Duration::from_millis(1_500);
+
 /// All connections of one load.
 #[derive(Debug)]
 pub(super) struct Pool {
     mode: Mode,
     targets: Vec<SocketAddr>,
-    idle: Vec<Mutex<Vec<Conn>>>,
+    idle: Vec<Mutex<Vec<(Conn, Instant)>>>,
     shared: Vec<tokio::sync::Mutex<Option<Conn>>>,
 }
 
@@ -69,7 +75,7 @@ impl Pool {
             && let Some(mut idle) = self.lock_idle(lease.target)
             && idle.len() < MAX_IDLE
         {
-            idle.push(lease.conn);
+            idle.push((lease.conn, Instant::now()));
         }
     }
 
@@ -88,8 +94,8 @@ impl Pool {
 
     async fn lease_idle(&self, target: usize) -> Result<Lease> {
         let waiting = self.lock_idle(target).and_then(|mut idle| {
-            while let Some(conn) = idle.pop() {
-                if !conn.is_closed() {
+            while let Some((conn, since)) = idle.pop() {
+                if !conn.is_closed() && since.elapsed() < MAX_REST {
                     return Some(conn);
                 }
             }
@@ -126,7 +132,7 @@ impl Pool {
         Ok(lease)
     }
 
-    fn lock_idle(&self, target: usize) -> Option<MutexGuard<'_, Vec<Conn>>> {
+    fn lock_idle(&self, target: usize) -> Option<MutexGuard<'_, Vec<(Conn, Instant)>>> {
         Some(
             self.idle
                 .get(target)?
