@@ -4,6 +4,7 @@
 mod change;
 mod drills;
 mod fake;
+mod minute;
 mod orders;
 mod rig;
 mod row;
