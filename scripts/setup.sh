@@ -36,6 +36,7 @@ missing() {
     want podman podman
     want runc runc
     want conmon conmon
+    want catatonit catatonit
     want iptables iptables
     want ip iproute2
     [[ -x /usr/lib/podman/netavark ]] || echo netavark

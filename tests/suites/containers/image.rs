@@ -1,10 +1,37 @@
 //! What is in the image, and what is not.
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 use serde_json::Value;
+use strata_tests::process::Launch;
+use strata_tests::tools;
 
 use crate::engine::{Engine, IMAGE};
 use crate::own_network::done_in_own_network;
+use crate::pods::SOON;
+
+#[tokio::test]
+async fn the_containerfile_is_sound() -> Result<()> {
+    let hadolint = tools::python().await?.with_file_name("hadolint");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/image/Containerfile");
+    let check = |file: &Path| {
+        Launch::new("hadolint", &hadolint)
+            .args(["--no-color"])
+            .arg(file)
+    };
+    check(&file).run_ok(SOON).await?;
+    // The control.
+    let dir = tempfile::tempdir()?;
+    let bad = dir.path().join("Containerfile");
+    std::fs::write(
+        &bad,
+        std::fs::read_to_string(&file)?.replace("--no-install-recommends ", ""),
+    )?;
+    let (status, said) = check(&bad).run(SOON).await?;
+    ensure!(!status.success() && said.contains("DL3015"), "{said}");
+    Ok(())
+}
 
 #[test]
 fn the_image_is_small_reproducible_and_has_no_shell() -> Result<()> {

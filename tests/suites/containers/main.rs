@@ -5,6 +5,7 @@
 
 mod engine;
 mod image;
+mod manifests;
 mod own_network;
 mod pods;
 mod rollout;
