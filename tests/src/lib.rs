@@ -15,6 +15,7 @@
 //! server process itself must die or freeze, use [`peers`].
 
 pub mod certs;
+pub mod disk;
 pub mod http;
 pub mod kube;
 pub mod load;

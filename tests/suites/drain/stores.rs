@@ -1,10 +1,10 @@
 //! Orders by `lbctl` while what keeps them is away: etcd stopped, disks full. What it says is what the requests then do.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use strata_tests::disk::Disk;
 use strata_tests::eventually;
 use strata_tests::ports;
 use strata_tests::process::Process;
@@ -74,40 +74,6 @@ async fn while_etcd_is_stopped_orders_are_refused_and_those_in_force_hold() -> R
     .await?;
     bed.served_everywhere().await?;
     unharmed(users).await
-}
-
-/// A small disk that ends with the test.
-struct Disk<'a>(&'a Path);
-
-impl Disk<'_> {
-    fn mount(path: &Path) -> Result<Disk<'_>> {
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=256k,mode=700", "strata-test"])
-            .arg(path)
-            .output()
-            .context("mount")?;
-        let told = String::from_utf8_lossy(&mount.stderr).into_owned();
-        ensure!(
-            mount.status.success(),
-            "this test mounts a small disk, which needs root: {told}"
-        );
-        Ok(Disk(path))
-    }
-
-    /// Fills what is left of it.
-    fn fill(&self) {
-        let _ = std::fs::write(self.0.join("filler"), vec![b'x'; 1 << 20]);
-    }
-
-    fn clear(&self) -> Result<()> {
-        Ok(std::fs::remove_file(self.0.join("filler"))?)
-    }
-}
-
-impl Drop for Disk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).output();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

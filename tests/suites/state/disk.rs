@@ -1,9 +1,7 @@
 //! Disks that are damaged, full or somebody else's.
 
-use std::path::Path;
-use std::process::Command;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use strata_tests::disk::Disk;
 use strata_tests::eventually;
 
 use crate::bed::{Plan, SOON, draft};
@@ -55,42 +53,14 @@ async fn of_a_damaged_file_the_previous_copy_is_used_and_said_aloud() -> Result<
     Ok(())
 }
 
-/// A small disk that ends with the test.
-struct Disk<'a>(&'a Path);
-
-impl Disk<'_> {
-    fn mount(path: &Path) -> Result<Disk<'_>> {
-        std::fs::create_dir_all(path)?;
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=64k,mode=700", "strata-test"])
-            .arg(path)
-            .output()
-            .context("mount")?;
-        let told = String::from_utf8_lossy(&mount.stderr).into_owned();
-        ensure!(
-            mount.status.success(),
-            "this test mounts a small disk, which needs root: {told}"
-        );
-        Ok(Disk(path))
-    }
-}
-
-impl Drop for Disk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).output();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_is_said_aloud_and_changes_nothing() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let disk = Disk::mount(dir.path())?;
-    let state = format!("directory: \"{}\"", disk.0.join("g1").display());
+    let state = format!("directory: \"{}\"", disk.path().join("g1").display());
     let bed = alone(&state).start().await?;
     bed.order(0, &draft("r1", "drain"), 200).await?;
-    let filler = disk.0.join("filler");
-    // Fills the rest.
-    let _ = std::fs::write(&filler, vec![b'x'; 1 << 20]);
+    disk.fill();
     let refused = bed.order(0, &draft("r2", "drain"), 503).await?;
     let error = refused["error"].as_str().unwrap_or_default();
     ensure!(
@@ -110,7 +80,7 @@ async fn a_full_disk_is_said_aloud_and_changes_nothing() -> Result<()> {
         Ok(())
     })
     .await?;
-    std::fs::remove_file(&filler)?;
+    disk.clear()?;
     eventually(SOON, "a disk that is written again", async || {
         ensure!(bed.status(0).await?["durable"] == true);
         Ok(())
@@ -122,8 +92,6 @@ async fn a_full_disk_is_said_aloud_and_changes_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn with_a_full_disk_an_order_holds_when_a_peer_has_it_on_its_own() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let disk = Disk::mount(dir.path())?;
     let bed = Plan {
         replicas: 2,
         ..Plan::default()
@@ -132,15 +100,8 @@ async fn with_a_full_disk_an_order_holds_when_a_peer_has_it_on_its_own() -> Resu
     .await?;
     bed.acquainted().await?;
     // The directory of the first is replaced by the full disk while it runs.
-    let own = bed.dir.path().join("g1");
-    let mounted = Command::new("mount")
-        .arg("--bind")
-        .arg(disk.0)
-        .arg(&own)
-        .status()?;
-    ensure!(mounted.success());
-    let _unmount = Disk(&own);
-    let _ = std::fs::write(disk.0.join("filler"), vec![b'x'; 1 << 20]);
+    let disk = Disk::mount(&bed.dir.path().join("g1"))?;
+    disk.fill();
     let receipt = bed.order(0, &draft("r1", "drain"), 200).await?;
     ensure!(receipt["durable"] == false, "{receipt}");
     let note = receipt["note"].as_str().unwrap_or_default();
