@@ -1,8 +1,8 @@
 //! From slices to servers.
 
 use super::note::Note;
-use super::slice::{AddressType, Conditions, Mention, Port, Slice, Standing};
-use super::{names, weights};
+use super::slice::{AddressType, Conditions, Mention, Slice, Standing};
+use super::{names, ports, weights};
 use crate::config::model::{AddressFamily, KubernetesServices};
 use crate::name::{ServerName, ZoneName};
 use std::cmp::Reverse;
@@ -40,6 +40,8 @@ pub struct Merged {
     pub servers: Vec<Found>,
     /// What an operator should know.
     pub notes: BTreeSet<Note>,
+    /// Ready servers that nothing can be sent to: without the port that is wanted, or an address that can be read.
+    pub unusable: usize,
 }
 
 /// All that slices say of one server.
@@ -72,6 +74,7 @@ pub fn merge<'s>(slices: impl IntoIterator<Item = &'s Slice>, rules: Rules<'_>) 
     let mut shares: Vec<Option<u32>> = vec![None; services.len()];
     let mut seen = vec![false; services.len()];
     let mut servers: BTreeMap<Who<'s>, Server<'s>> = BTreeMap::new();
+    let mut unusable = 0;
     for slice in slices {
         let is_it = |named: &str| named == slice.service;
         let Some(at) = services.iter().position(|s| is_it(s.name.as_str())) else {
@@ -84,7 +87,7 @@ pub fn merge<'s>(slices: impl IntoIterator<Item = &'s Slice>, rules: Rules<'_>) 
         if let Some((share, label)) = shares.get_mut(at).zip(label) {
             *share = Some(share.map_or(label, |share| share.min(label)));
         }
-        read(slice, at, rules.config, &mut servers, &mut notes);
+        unusable += read(slice, at, rules.config, &mut servers, &mut notes);
     }
     for (service, _) in services.iter().zip(seen).filter(|(_, seen)| !seen) {
         let service = service.name.clone();
@@ -97,27 +100,30 @@ pub fn merge<'s>(slices: impl IntoIterator<Item = &'s Slice>, rules: Rules<'_>) 
     Merged {
         servers: finish(&placed, &shares),
         notes,
+        unusable,
     }
 }
 
-/// Takes in what a slice tells.
+/// Takes in what a slice tells. Returns how many of its ready servers can't be used.
 fn read<'s>(
     slice: &'s Slice,
     service: usize,
     config: &KubernetesServices,
     servers: &mut BTreeMap<Who<'s>, Server<'s>>,
     notes: &mut BTreeSet<Note>,
-) {
+) -> usize {
     let name = || slice.service.clone();
     if slice.addresses == AddressType::Other {
+        // The same pods stand in slices of addresses, if they have any.
         notes.insert(Note::NotAddresses { service: name() });
-        return;
+        return 0;
     }
     if slice.mentions.is_empty() {
         // The slice of a Service without pods has no ports either.
-        return;
+        return 0;
     }
-    let port = match port(&slice.ports, config.port.as_deref()) {
+    let is_ready = |mention: &&Mention| mention.conditions().standing() == Standing::Ready;
+    let port = match ports::find(&slice.ports, config.port.as_deref()) {
         Ok(port) => port,
         Err(has) => {
             notes.insert(Note::NoPort {
@@ -125,13 +131,15 @@ fn read<'s>(
                 wanted: config.port.clone().unwrap_or_default(),
                 has,
             });
-            return;
+            return slice.mentions.iter().filter(is_ready).count();
         }
     };
+    let mut unusable = 0;
     let weight = weight(slice, slice.server_weight.as_deref(), notes).unwrap_or(1);
     for mention in &slice.mentions {
         let Some(address) = mention.address else {
             notes.insert(Note::Unreadable { service: name() });
+            unusable += usize::from(is_ready(&mention));
             continue;
         };
         let place = SocketAddr::new(address.to_canonical(), port);
@@ -147,36 +155,7 @@ fn read<'s>(
             }
         }
     }
-}
-
-/// The port of a slice's servers.
-///
-/// # Errors
-/// The ports that there are, when none of them is it.
-fn port(ports: &[Port], wanted: Option<&str>) -> Result<u16, Vec<String>> {
-    let number = wanted.and_then(|wanted| wanted.parse::<u16>().ok());
-    let tcp = || ports.iter().filter(|port| port.is_tcp);
-    let found = match (wanted, number) {
-        // Whoever makes a slice without ports leaves them to its reader.
-        (_, Some(number)) if ports.is_empty() => Some(number),
-        (_, Some(number)) => tcp()
-            .any(|port| port.number.is_none_or(|other| other == number))
-            .then_some(number),
-        (Some(name), None) => tcp().find(|port| port.name == name).and_then(|p| p.number),
-        (None, None) => {
-            let mut numbers: Vec<u16> = tcp().filter_map(|port| port.number).collect();
-            numbers.dedup();
-            <[u16; 1]>::try_from(numbers).ok().map(|[only]| only)
-        }
-    };
-    let told = |port: &Port| match (port.number, port.name.as_str()) {
-        (Some(number), "") => number.to_string(),
-        (Some(number), name) => format!("{name} {number}"),
-        (None, name) => name.to_owned(),
-    };
-    found
-        .filter(|port| *port != 0)
-        .ok_or_else(|| tcp().map(told).collect())
+    unusable
 }
 
 fn weight(slice: &Slice, text: Option<&str>, notes: &mut BTreeSet<Note>) -> Option<u32> {
@@ -289,6 +268,16 @@ fn finish(servers: &[Placed<'_>], shares: &[u32]) -> Vec<Found> {
     let mut found: Vec<Found> = found.collect();
     found.sort_by(|a, b| (&a.name, a.address).cmp(&(&b.name, b.address)));
     found
+}
+
+// === impl Merged ===
+
+impl Merged {
+    /// Whether it is empty for a fault in the port or the addresses, not because nobody is there.
+    #[must_use]
+    pub fn is_useless(&self) -> bool {
+        self.servers.is_empty() && self.unusable > 0
+    }
 }
 
 // === impl Server ===

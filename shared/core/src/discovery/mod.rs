@@ -16,6 +16,7 @@
 //! - **Three uses.** Ready servers get new requests. Those that serve and terminate finish theirs, and get new ones only when nobody else
 //!   is left, as kube-proxy does. When there is neither, servers that are not ready are used, checks permitting: that *no* server
 //!   passes its readiness probe is more often the probe's fault (a store that all of them ask) than theirs.
+//! - **What goes, stays a while.** See [`Shelf`].
 //! - **Weights.** See [`weights`].
 //! - **Zones** go to the pool's own preference (`zone_preference`), which sends to other zones what the own can't carry. The
 //!   `hints` of slices move whole servers between zones by CPU counts of machines; they are obeyed only when asked for, and then as
@@ -35,6 +36,8 @@
 mod merge;
 mod names;
 mod note;
+mod ports;
+mod shelf;
 mod slice;
 #[cfg(test)]
 mod tests;
@@ -42,4 +45,5 @@ pub mod weights;
 
 pub use merge::{Found, Merged, Rules, merge};
 pub use note::Note;
+pub use shelf::{Shelf, Stays, TooMany};
 pub use slice::{AddressType, Mention, Port, Slice, Standing};

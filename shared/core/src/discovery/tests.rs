@@ -442,3 +442,6 @@ proptest! {
         prop_assert_eq!(stays && has_ready && found.iter().all(|found| found.leaves), false);
     }
 }
+
+#[path = "shelf_tests.rs"]
+mod shelf_tests;

@@ -122,6 +122,25 @@ async fn failures_and_empty_answers_keep_the_last_good_addresses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_is_there_tells_and_a_failure_does_not() {
+    let refused = || Err(ResolveError::Failed("server failure".into()));
+    for (results, is_told) in [
+        (vec![failed(), refused()], false),
+        (vec![failed(), Err(ResolveError::NoAddress)], true),
+        (vec![answer(&[], 5), failed()], true),
+        (vec![answer(&["10.0.0.1"], 5)], true),
+    ] {
+        let stats = WatchStats::default();
+        let is_good = matches!(results.last(), Some(Ok(answer)) if !answer.addresses.is_empty());
+        play(&Script::new(results), &stats).await;
+        assert_eq!(stats.is_told(), is_told);
+        let trouble = stats.trouble();
+        assert_eq!(trouble.is_none(), is_good, "{trouble:?}");
+        assert!(is_good || trouble.unwrap().contains("web.example"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn pauses_follow_the_ttl_between_floor_and_interval() {
     let script = Script::new([
         answer(&["10.0.0.1"], 5),
@@ -218,7 +237,9 @@ fn reply(question: Message) -> Message {
             add(RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 7);
         }
         ("four.example.", RecordType::A) => add(RData::A(A::new(10, 0, 0, 4)), 30),
-        ("four.example.", _) => reply.metadata.response_code = ResponseCode::ServFail,
+        ("four.example." | "broken.example.", _) => {
+            reply.metadata.response_code = ResponseCode::ServFail
+        }
         ("empty.example.", _) => {}
         _ => reply.metadata.response_code = ResponseCode::NXDomain,
     }
@@ -257,5 +278,10 @@ async fn the_systems_resolver_gives_both_families_and_the_shortest_ttl() {
             "{none}"
         );
     }
+    let broken = resolver.resolve("broken.example.").await;
+    assert!(
+        matches!(broken, Err(ResolveError::Failed(_))),
+        "no answer, not one that there is nobody: {broken:?}"
+    );
     assert!(resolver.resolve("bad name!.").await.is_err());
 }

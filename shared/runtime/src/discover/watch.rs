@@ -6,7 +6,8 @@ use lb_core::time::Instant;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A name to watch.
@@ -27,6 +28,10 @@ pub struct WatchStats {
     failures: AtomicU64,
     /// When the last good answer came, in nanoseconds of the process's time line, plus one; 0: never.
     last_good: AtomicU64,
+    /// Somebody has told, be it that there is nobody.
+    is_told: AtomicBool,
+    /// What is wrong, until it isn't.
+    trouble: Mutex<Option<String>>,
 }
 
 /// Resolves `target` again and again and calls `on_change` with its addresses, sorted and without repetition,
@@ -47,6 +52,7 @@ pub async fn watch<R, F>(
     if let Some(address) = literal(&target.name) {
         stats.on_good(clock());
         on_change(vec![SocketAddr::new(address, target.port)]);
+        stats.on_told();
         return;
     }
     let what = format!("resolving {}", target.name);
@@ -54,14 +60,22 @@ pub async fn watch<R, F>(
     let mut schedule = Schedule::new(target.port, target.interval);
     loop {
         let result = resolver.resolve(&target.name).await;
-        match &result {
-            Ok(answer) if !answer.addresses.is_empty() => stats.on_good(clock()),
-            Ok(_) => stats.on_failure(&what, &ResolveError::NoAddress),
-            Err(error) => stats.on_failure(&what, error),
+        let failure = match &result {
+            Ok(answer) if !answer.addresses.is_empty() => None,
+            Ok(_) => Some(&ResolveError::NoAddress),
+            Err(error) => Some(error),
+        };
+        match failure {
+            None => stats.on_good(clock()),
+            Some(error) => stats.on_failure(&what, error),
         }
+        let is_told = matches!(failure, None | Some(ResolveError::NoAddress));
         let next = schedule.on_result(&result, &mut rng);
         if let Some(addresses) = next.changed {
             on_change(addresses);
+        }
+        if is_told {
+            stats.on_told();
         }
         tokio::time::sleep(next.pause).await;
     }
@@ -98,17 +112,39 @@ impl WatchStats {
         Some(now.since(Instant::from_nanos(nanos)))
     }
 
+    /// What is wrong now.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble_mut().clone()
+    }
+
+    /// Whether it was ever told who is there, be it nobody. What can't be asked, or is refused, doesn't tell.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.is_told.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn on_told(&self) {
+        self.is_told.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn on_good(&self, now: Instant) {
+        *self.trouble_mut() = None;
         self.answers.fetch_add(1, Ordering::Relaxed);
         self.last_good
             .store(now.as_nanos().saturating_add(1), Ordering::Relaxed);
     }
 
     pub(super) fn on_failure(&self, name: &str, error: &dyn std::error::Error) {
+        *self.trouble_mut() = Some(format!("{name}: {error}"));
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
         // Once a failure would flood the log for as long as a resolver is down; the metric has them all.
         if before.is_power_of_two() || before == 0 {
             log::warn!("{name}: {error}; the last good addresses stay");
         }
+    }
+
+    fn trouble_mut(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,11 +2,17 @@
 
 use super::fault::Fault;
 use anyhow::Context;
+use http::header::RETRY_AFTER;
+use http::{Response, StatusCode};
+use kube::client::ClientBuilder;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use tower::util::MapResponseLayer;
 
 /// Time for a connection, with TLS.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -18,6 +24,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) struct Access {
     /// Without one, the environment of a pod.
     kubeconfig: Option<PathBuf>,
+    /// What the last refusal's `Retry-After` asks for, in seconds. The library's errors don't have it, and API Priority and
+    /// Fairness tells it nowhere else.
+    wait: Arc<AtomicU64>,
 }
 
 // === impl Access ===
@@ -26,8 +35,11 @@ impl Access {
     /// By a kubeconfig file, which names the server and the user; none: by the environment that Kubernetes gives each pod.
     ///
     /// Nothing is read yet.
-    pub(crate) const fn new(kubeconfig: Option<PathBuf>) -> Self {
-        Self { kubeconfig }
+    pub(crate) fn new(kubeconfig: Option<PathBuf>) -> Self {
+        Self {
+            kubeconfig,
+            wait: Arc::default(),
+        }
     }
 
     /// A new client for the event loop that calls this; it has no connection yet. Its `default_namespace` is the kubeconfig's or
@@ -46,7 +58,12 @@ impl Access {
                 "`exec` and `auth-provider` are not supported: give the user a `tokenFile` or a certificate"
             );
             read_token(&mut config.auth_info)?;
-            Ok(Client::try_from(config)?)
+            let wait = self.wait.clone();
+            let heard = MapResponseLayer::new(move |answer: Response<_>| {
+                wait.store(retry_after(&answer), Relaxed);
+                answer
+            });
+            Ok(ClientBuilder::try_from(config)?.with_layer(&heard).build())
         };
         let made: anyhow::Result<Client> = made.await;
         made.map_err(|error| Fault::new(format!("{}: {error:#}", self.name())))
@@ -61,7 +78,10 @@ impl Access {
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Fault> {
         match tokio::time::timeout(DEADLINE, call).await {
-            Ok(done) => done.map_err(Fault::from),
+            Ok(done) => done.map_err(|error| {
+                let wait = Duration::from_secs(self.wait.swap(0, Relaxed));
+                Fault::from(error).at_least(wait)
+            }),
             Err(_) => Err(Fault::new(format!("no answer within {DEADLINE:?}"))),
         }
     }
@@ -92,6 +112,20 @@ impl Access {
             None => "the pod's service account".to_owned(),
         }
     }
+}
+
+/// Seconds that a refusal asks to be left alone; 0: none.
+fn retry_after<B>(answer: &Response<B>) -> u64 {
+    let refuses = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
+    if !refuses.contains(&answer.status()) {
+        return 0;
+    }
+    let said = answer.headers().get(RETRY_AFTER);
+    let seconds = said.and_then(|said| said.to_str().ok()?.trim().parse().ok());
+    seconds.unwrap_or(0)
 }
 
 /// Reads the token now. Left to the library, a token is as old as a minute, and a line's end in the file makes it invalid.

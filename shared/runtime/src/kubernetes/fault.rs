@@ -49,6 +49,12 @@ impl Fault {
         self
     }
 
+    /// The same, with a longer wait if it is less than that.
+    pub(crate) fn at_least(mut self, wait: Duration) -> Self {
+        self.wait = self.wait.max(wait).min(MOST_WAIT);
+        self
+    }
+
     pub(crate) const fn kind(&self) -> Kind {
         self.kind
     }

@@ -6,13 +6,12 @@
 //! breaks, a fault, a 410, is followed by a pause and a new list, rather than by an attempt to go on: an API server that was restored
 //! from an older copy begins its resource versions anew, and would never tell what it does before it gets beyond the old ones. For the
 //! same reason, and for whatever else a watch may lose, everything is listed now and then anyway.
-//!
-//! Pauses double from 0.2 s to 5 s, each off by up to a half, and are at least what the API server asks for: 20 replicas whose API
-//! server restarts ask it some times a second, not as fast as they can.
 
+use super::bound::Bound;
 use super::client::Access;
 use super::fault::{Fault, Kind};
 use super::pace::Pace;
+use super::pause::{self, Pauses};
 use super::which::Which;
 use crate::clock;
 use futures_util::StreamExt;
@@ -26,9 +25,6 @@ use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// First pause after a fault, and longest; each is off by up to a half.
-const PAUSE: Duration = Duration::from_millis(200);
-const MOST_PAUSE: Duration = Duration::from_secs(5);
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
 /// How long a client is used, and with it the token that was read for it.
@@ -61,7 +57,8 @@ pub(crate) struct Follow<K> {
     client: Option<(Client, Instant)>,
     at: At<K>,
     listed: Instant,
-    pause: Duration,
+    pauses: Pauses,
+    bound: Option<Bound<K>>,
 }
 
 enum At<K> {
@@ -117,8 +114,21 @@ where
             client: None,
             at: At::List,
             listed: Instant::ZERO,
-            pause: PAUSE,
+            pauses: Pauses::new(),
+            bound: None,
         }
+    }
+
+    /// Refuses longer lists, as soon as their pages are too many.
+    pub(crate) fn bounded(mut self, bound: Bound<K>) -> Self {
+        self.bound = Some(bound);
+        self
+    }
+
+    /// Breaks off, as if the API server had failed so: after a pause everything is listed again.
+    pub(crate) fn give_up(&mut self, fault: Fault) -> Fault {
+        drop(self.break_off(fault.clone()));
+        fault
     }
 
     /// Waits for what is heard next. Dropped before it returns, it loses nothing but has to list or open again.
@@ -151,14 +161,12 @@ where
     /// After a fault: a pause, then everything again, with a new client.
     fn break_off(&mut self, fault: Fault) -> Change<K> {
         if let At::Watch { since, .. } = &self.at
-            && clock::now().since(*since) > MOST_PAUSE
+            && clock::now().since(*since) > pause::MOST
         {
             // Who was well for long is not made to wait for what was before.
-            self.pause = PAUSE;
+            self.pauses = Pauses::new();
         }
-        let factor = clock::with_rng(|rng| rng.random_range(0.5..1.5));
-        let pause = self.pause.mul_f64(factor).max(fault.wait());
-        self.pause = (self.pause * 2).min(MOST_PAUSE);
+        let pause = clock::with_rng(|rng| self.pauses.next(fault.wait(), rng));
         let was_listing = matches!(self.at, At::List);
         self.at = At::Pause(clock::now() + pause);
         self.client = None;
@@ -193,6 +201,9 @@ where
         loop {
             let page = self.access.within(api.list(&params)).await?;
             all.extend(page.items);
+            if let Some(bound) = &self.bound {
+                bound.check(&all)?;
+            }
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_some() {
                 continue;
@@ -249,7 +260,7 @@ where
                         "the API server ended the watch after {lived:.1?}"
                     )));
                 }
-                self.pause = PAUSE;
+                self.pauses = Pauses::new();
                 self.at = if now.since(self.listed) < self.pace.list {
                     At::Open(version)
                 } else {

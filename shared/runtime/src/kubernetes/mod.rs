@@ -19,18 +19,21 @@
 //! pod's own environment. *`exec` and `auth-provider` in a kubeconfig*: they run programs, in a process that must not wait.
 //!
 //! # Limits
-//! The API server is trusted with memory: an answer's length isn't limited. No HTTP proxies, also not those of the environment.
+//! The API server is trusted with memory for one answer, whose length isn't limited; how many objects are followed is. No HTTP proxies, also not those of the environment.
 //! `insecure-skip-tls-verify` is obeyed: whoever writes the file says so.
 //!
 //! # Source
 //! Kubernetes documentation: API concepts (watches, bookmarks, 410 Gone), accessing the API from a pod. kube 5.0.
 
+mod bound;
 mod client;
 mod fault;
 mod follow;
 mod pace;
+mod pause;
 mod which;
 
+pub(crate) use bound::Bound;
 pub(crate) use client::Access;
 pub(crate) use fault::{Fault, Kind};
 pub(crate) use follow::{Change, Follow};

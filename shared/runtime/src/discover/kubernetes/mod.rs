@@ -11,7 +11,8 @@
 //! - **Static stability.** Whatever goes wrong, the servers that are known stay; the age of what is known is a metric.
 //! - **Nothing at all is not believed.** A Service without pods still has a slice, an empty one. No slice at all means that the
 //!   Services were deleted or, after a restore, forgotten; or that the API server's data is gone. The servers stay, as those of a
-//!   DNS name do that is gone; pods that are truly gone fail their checks. An empty slice is obeyed: somebody scaled to zero.
+//!   DNS name do that is gone; pods that are truly gone fail their checks. An empty slice is obeyed: somebody scaled to zero. What is
+//!   ready and can't be used (a port that was renamed) is a failure, not an empty pool. Core's `Shelf` decides that.
 //! - **Many changes are one.** The first change after a rest counts at once; the next list is made [`GAP`] later, or ten times as long
 //!   after as making it took, so that churn takes a tenth of the thread at most.
 //!
@@ -19,22 +20,22 @@
 //! A cache of all slices of the namespace for all pools: one watch instead of several, but memory and work for Services of no concern.
 //!
 //! # Limits
-//! A process that starts while the API server is away knows no servers until it is back, and is not ready until then (for the grace of the
-//! first probes at most). Slices are small: some 200 bytes a server.
+//! A process that starts while the API server is away knows no servers until it is back; `readiness` says how long it waits. What is
+//! kept of slices is small, some 200 bytes a server, and bounded: a list that is too long is refused whole, and the last one stays.
 
 mod convert;
-mod slices;
 #[cfg(test)]
 mod tests;
 
+use self::convert::slice;
 use super::WatchStats;
 use crate::clock;
-use crate::kubernetes::{Access, Change, Follow, Pace};
+use crate::kubernetes::{Access, Bound, Change, Fault, Follow, Pace};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use lb_core::config::model::KubernetesServices;
-use lb_core::discovery::{Merged, Rules, merge};
+use lb_core::discovery::{Merged, Rules, Shelf, Stays, TooMany};
 use lb_core::name::ZoneName;
-use slices::Slices;
+use lb_core::time::Instant;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,42 +66,129 @@ where
     let access = Access::new(config.kubeconfig.as_ref().map(|path| base.join(path)));
     let names: Vec<&str> = config.services.iter().map(|s| s.name.as_str()).collect();
     let selector = format!("{} in ({})", convert::SERVICE, names.join(","));
-    let mut follow: Follow<EndpointSlice> =
+    let follow: Follow<EndpointSlice> =
         Follow::new(access, config.namespace.clone(), selector, Pace::default());
-    let what = format!("EndpointSlices of pool {}", target.pool);
-    let mut slices = Slices::default();
-    let mut known: Option<Arc<Merged>> = None;
-    let mut due = clock::now();
+    let limit = TooMany::of(config);
+    let mut follow = follow.bounded(Bound {
+        most: limit.most,
+        weigh: |slice| slice.endpoints.len(),
+        refusal: limit.to_string(),
+    });
+    let mut list = List::new(target, stats, on_change);
     loop {
-        let change = if slices.is_changed() {
-            let wait = clock::now().until(due);
-            tokio::time::timeout(wait, follow.next()).await.ok()
-        } else {
-            Some(follow.next().await)
+        let change = match list.due() {
+            Some(due) => {
+                let wait = clock::now().until(due);
+                tokio::time::timeout(wait, follow.next()).await.ok()
+            }
+            None => Some(follow.next().await),
         };
-        match change {
-            Some(Change::Broken(fault)) => stats.on_failure(&what, &fault),
-            Some(change) => {
-                stats.on_good(clock::now());
-                slices.take(change);
-            }
-            None => {
-                let start = clock::now();
-                slices.settle();
-                if slices.is_empty() && known.is_some() {
-                    log::warn!("{what}: there are none any more; the last known servers stay");
-                } else {
-                    let list = Arc::new(merge(slices.iter(), target.rules()));
-                    if known.as_ref() != Some(&list) {
-                        target.tell(known.as_deref(), &list);
-                        known = Some(list.clone());
-                        on_change(list);
-                    }
-                }
-                let now = clock::now();
-                due = now + GAP.max(now.since(start) * PART);
-            }
+        let Some(change) = change else {
+            list.make();
+            continue;
+        };
+        if let Err(refused) = list.take(change) {
+            // What is known isn't what there is any more: everything again.
+            list.fail(&follow.give_up(Fault::new(refused.to_string())));
         }
+    }
+}
+
+/// What a list is made of, and the last one.
+struct List<'a, F> {
+    target: &'a Target,
+    stats: &'a WatchStats,
+    on_change: F,
+    /// What is followed, for the log.
+    what: String,
+    shelf: Shelf,
+    known: Option<Arc<Merged>>,
+    /// The next list isn't made before.
+    rests_until: Instant,
+    /// What is told can't be used: its age grows.
+    is_useless: bool,
+}
+
+// === impl List ===
+
+impl<'a, F: Fn(Arc<Merged>)> List<'a, F> {
+    fn new(target: &'a Target, stats: &'a WatchStats, on_change: F) -> Self {
+        Self {
+            target,
+            stats,
+            on_change,
+            what: format!("EndpointSlices of pool {}", target.pool),
+            shelf: Shelf::default(),
+            known: None,
+            rests_until: clock::now(),
+            is_useless: false,
+        }
+    }
+
+    /// When a list is to be made, if nothing happens until then.
+    fn due(&self) -> Option<Instant> {
+        if self.shelf.is_changed() {
+            return Some(self.rests_until);
+        }
+        self.shelf.decides_at()
+    }
+
+    fn take(&mut self, change: Change<EndpointSlice>) -> Result<(), TooMany> {
+        let (config, now) = (&self.target.config, clock::now());
+        match change {
+            Change::Broken(fault) => {
+                self.fail(&fault);
+                return Ok(());
+            }
+            Change::All(all) => {
+                let all = all.into_iter().map(slice).collect();
+                self.shelf.take_all(all, config, now)?;
+            }
+            Change::Applied(one) => self.shelf.take(slice(one), config, now)?,
+            Change::Deleted(one) => {
+                let name = one.metadata.name.unwrap_or_default();
+                self.shelf.forget(&name, config, now);
+            }
+            Change::Heard => {}
+        }
+        if !self.is_useless {
+            self.stats.on_good(now);
+        }
+        Ok(())
+    }
+
+    fn fail(&self, fault: &Fault) {
+        self.stats.on_failure(&self.what, fault);
+    }
+
+    /// Makes a list, and tells it when it is news.
+    fn make(&mut self) {
+        let start = clock::now();
+        let (list, stays) = self.shelf.list(self.target.rules(), start);
+        let was_useless = std::mem::replace(&mut self.is_useless, stays == Some(Stays::Useless));
+        if was_useless && !self.is_useless {
+            self.stats.on_good(start);
+        }
+        match stays {
+            Some(Stays::NoSlices) => {
+                let what = &self.what;
+                log::warn!("{what}: there are none any more; the last known servers stay");
+            }
+            Some(Stays::Useless) => {
+                let notes: Vec<String> = list.notes.iter().map(ToString::to_string).collect();
+                self.fail(&Fault::new(notes.join("; ")));
+            }
+            None => {}
+        }
+        if !list.is_useless() && self.known.as_deref() != Some(&list) {
+            let list = Arc::new(list);
+            self.target.tell(self.known.as_deref(), &list);
+            self.known = Some(list.clone());
+            (self.on_change)(list);
+            self.stats.on_told();
+        }
+        let now = clock::now();
+        self.rests_until = now + GAP.max(now.since(start) * PART);
     }
 }
 

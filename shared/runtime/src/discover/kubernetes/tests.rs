@@ -1,5 +1,4 @@
 use super::convert::slice;
-use super::slices::Slices;
 use super::*;
 use serde_json::{Value, json};
 
@@ -56,27 +55,4 @@ fn what_matters_of_a_slice_is_kept() {
         json!({ "metadata": {}, "addressType": "IPv6", "endpoints": null }),
     ));
     assert_eq!((bare.mentions.len(), bare.ports.len()), (0, 0));
-}
-
-#[test]
-fn what_says_the_same_is_no_change() {
-    let mut slices = Slices::default();
-    let mut is_change = |change| {
-        slices.take(change);
-        let is_it = slices.is_changed();
-        slices.settle();
-        is_it
-    };
-    let touched = || {
-        let mut touched = api(example("a"));
-        touched.metadata.resource_version = Some("9".to_owned());
-        touched
-    };
-    assert!(is_change(Change::All(vec![api(example("a"))])));
-    assert!(!is_change(Change::Applied(touched())));
-    assert!(!is_change(Change::Deleted(api(example("b")))));
-    assert!(is_change(Change::Applied(api(example("b")))));
-    assert!(is_change(Change::Deleted(touched())));
-    assert!(!is_change(Change::Heard));
-    assert_eq!(slices.iter().count(), 1);
 }
