@@ -157,6 +157,21 @@ impl Overload {
         self.change(self.level.below(), None)
     }
 
+    /// Takes in memory that was measured between two updates. Never lowers the level, and says nothing of lag.
+    pub fn rise(&mut self, memory: f64) -> Option<Change> {
+        let wanted = self.marks.memory_level(memory, 1.0);
+        if wanted <= self.level {
+            return None;
+        }
+        self.change(wanted, Some(Pressure::Memory))
+    }
+
+    /// The share of memory from which on the level is another one than [`Level::Normal`].
+    #[must_use]
+    pub const fn first_mark(&self) -> f64 {
+        self.marks.memory[0]
+    }
+
     fn change(&mut self, to: Level, pressure: Option<Pressure>) -> Option<Change> {
         let from = std::mem::replace(&mut self.level, to);
         self.calm_since = None;
@@ -231,6 +246,18 @@ mod tests {
                 .and_then(|c| c.pressure),
             Some(Pressure::Memory)
         );
+    }
+
+    #[test]
+    fn between_two_looks_it_only_rises() {
+        let mut overload = Overload::new(MARKS);
+        assert_eq!(overload.rise(0.5), None);
+        let change = overload.rise(0.96).unwrap();
+        assert_eq!(change.to, Level::RefuseNew);
+        assert_eq!(overload.rise(0.1), None);
+        assert_eq!(overload.level(), Level::RefuseNew);
+        assert_eq!(look(&mut overload, 0.1, 0, 0), Level::RefuseNew);
+        assert_eq!(look(&mut overload, 0.1, 0, 5), Level::NoKeepalive);
     }
 
     proptest! {

@@ -41,6 +41,8 @@ pub enum Reason {
     ClientTimeout,
     /// The client left.
     ClientLeft,
+    /// This process ended before the request did.
+    CutOff,
     /// A drill asked for it.
     FaultInjected,
 }
@@ -62,7 +64,7 @@ impl Reason {
             Self::BodyTooLarge => 413,
             Self::ClientTimeout => 408,
             Self::FaultInjected => 503,
-            Self::ClientLeft => return None,
+            Self::ClientLeft | Self::CutOff => return None,
         })
     }
 
@@ -83,6 +85,7 @@ impl Reason {
             Self::BodyTooLarge => "DL",
             Self::ClientTimeout => "DT",
             Self::ClientLeft => "DC",
+            Self::CutOff => "DR",
             Self::FaultInjected => "FI",
         }
     }
@@ -107,6 +110,7 @@ impl Reason {
             Self::BodyTooLarge => "body_too_large",
             Self::ClientTimeout => "client_timeout",
             Self::ClientLeft => "client_left",
+            Self::CutOff => "cut_off",
             Self::FaultInjected => "fault_injected",
         }
     }
@@ -140,6 +144,7 @@ impl Reason {
             Self::BodyTooLarge,
             Self::ClientTimeout,
             Self::ClientLeft,
+            Self::CutOff,
             Self::FaultInjected,
         ]
     }

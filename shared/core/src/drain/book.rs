@@ -109,10 +109,8 @@ impl Book {
     /// Forgets what ended long ago; true when there was any.
     pub fn forget(&mut self, now_ms: u64) -> bool {
         let before = self.records.len();
-        self.records.retain(|_, record| {
-            let ended = record.ended_ms(now_ms);
-            ended.is_none_or(|at| now_ms.saturating_sub(at) < FORGET_MS)
-        });
+        self.records
+            .retain(|_, record| !record.is_forgotten(now_ms));
         self.records.len() != before
     }
 

@@ -8,7 +8,7 @@
 //! # Limits
 //! Who names no version overwrites; two such at different replicas at one time are settled by their stamps.
 
-use super::{Action, Book, Clock, Record, Rule, Scope, SessionPolicy, Unfit};
+use super::{Action, Book, Clock, Record, Rule, Scope, SessionPolicy, Stamp, Unfit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,16 @@ pub enum Planned {
     New(Record),
 }
 
+/// What a draft does when the order in force has a stamp too far in the future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamping {
+    /// It is refused: peers would not take its stamp either.
+    Bounded,
+    /// Its stamp is above that one. For a store that has the last word: all take what it says, and one that can't be corrected would
+    /// decide until its time has come.
+    Above,
+}
+
 /// Why a draft is not taken.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum DraftError {
@@ -112,7 +122,7 @@ fn version(record: Option<&Record>) -> u64 {
 // === impl Draft ===
 
 impl Draft {
-    /// Decides what becomes of it. `wall_ms` is the time since 1970.
+    /// Decides what becomes of it, and how it is stamped. `wall_ms` is the time since 1970.
     ///
     /// # Errors
     /// [`DraftError`]; the book is never changed.
@@ -121,6 +131,7 @@ impl Draft {
         book: &Book,
         clock: &mut Clock,
         wall_ms: u64,
+        stamping: Stamping,
     ) -> Result<Planned, DraftError> {
         let current = book.get(&self.scope);
         // Before the version: who repeats a command names the version from before its first time.
@@ -141,15 +152,19 @@ impl Draft {
                 ago_ms,
             });
         }
-        if let Some(current) = current {
-            let seen = clock.see(&current.updated, wall_ms);
-            seen.map_err(|ahead| DraftError::Ahead {
-                scope: self.scope.clone(),
-                replica: ahead.replica,
-                ahead_ms: ahead.ahead_ms,
-            })?;
-        }
-        let record = self.record(current, clock, wall_ms);
+        let seen = current.map_or(Ok(()), |current| clock.see(&current.updated, wall_ms));
+        let updated = match (seen, current) {
+            (Err(_), Some(current)) if stamping == Stamping::Above => clock.above(&current.updated),
+            (Err(ahead), _) => {
+                return Err(DraftError::Ahead {
+                    scope: self.scope.clone(),
+                    replica: ahead.replica,
+                    ahead_ms: ahead.ahead_ms,
+                });
+            }
+            (Ok(()), _) => clock.give(wall_ms),
+        };
+        let record = self.record(current, updated, wall_ms);
         book.admits(&record)?;
         Ok(Planned::New(record))
     }
@@ -166,8 +181,7 @@ impl Draft {
             && record.overrides == self.overrides
     }
 
-    fn record(&self, current: Option<&Record>, clock: &mut Clock, wall_ms: u64) -> Record {
-        let updated = clock.give(wall_ms);
+    fn record(&self, current: Option<&Record>, updated: Stamp, wall_ms: u64) -> Record {
         // An order that asks for more than before has to stand behind those that others gave in between.
         let kept = current.filter(|current| {
             current.is_active(wall_ms)
@@ -256,11 +270,11 @@ mod tests {
         let (mut book, mut clock) = book();
         let mut first = draft(Action::Drain);
         first.if_version = Some(0);
-        let record = new(first.plan(&book, &mut clock, NOW));
+        let record = new(first.plan(&book, &mut clock, NOW, Stamping::Bounded));
         assert_eq!((record.version, &record.created), (1, &record.updated));
         book.take(record.clone()).unwrap();
         first.from_percent = 40;
-        let again = first.plan(&book, &mut clock, NOW + 5);
+        let again = first.plan(&book, &mut clock, NOW + 5, Stamping::Bounded);
         assert_eq!(
             again,
             Ok(Planned::Same(record)),
@@ -268,7 +282,7 @@ mod tests {
         );
         first.actor = "bob".to_owned();
         assert!(matches!(
-            first.plan(&book, &mut clock, NOW),
+            first.plan(&book, &mut clock, NOW, Stamping::Bounded),
             Err(DraftError::Conflict { .. })
         ));
     }
@@ -276,14 +290,21 @@ mod tests {
     #[test]
     fn who_saw_an_older_version_is_refused_and_shown_the_current_one() {
         let (mut book, mut clock) = book();
-        book.take(new(draft(Action::Drain).plan(&book, &mut clock, NOW)))
-            .unwrap();
+        book.take(new(draft(Action::Drain).plan(
+            &book,
+            &mut clock,
+            NOW,
+            Stamping::Bounded,
+        )))
+        .unwrap();
         let mut late = draft(Action::Undrain);
         late.if_version = Some(0);
-        let error = late.plan(&book, &mut clock, NOW + 1).unwrap_err();
+        let error = late
+            .plan(&book, &mut clock, NOW + 1, Stamping::Bounded)
+            .unwrap_err();
         assert!(error.to_string().contains("at version 1"), "{error}");
         late.if_version = Some(1);
-        let record = new(late.plan(&book, &mut clock, NOW + 1));
+        let record = new(late.plan(&book, &mut clock, NOW + 1, Stamping::Bounded));
         assert_eq!(record.version, 2);
     }
 
@@ -292,34 +313,50 @@ mod tests {
         let (mut book, mut clock) = book();
         let mut dial = draft(Action::Dial);
         dial.keep_percent = 50;
-        let first = new(dial.plan(&book, &mut clock, NOW));
+        let first = new(dial.plan(&book, &mut clock, NOW, Stamping::Bounded));
         book.take(first.clone()).unwrap();
         dial.keep_percent = 70;
-        let milder = new(dial.plan(&book, &mut clock, NOW + 10));
+        let milder = new(dial.plan(&book, &mut clock, NOW + 10, Stamping::Bounded));
         assert_eq!(milder.created, first.created);
         book.take(milder).unwrap();
         dial.keep_percent = 10;
-        assert!(new(dial.plan(&book, &mut clock, NOW + 20)).created > first.created);
-        let drain = draft(Action::Drain).plan(&book, &mut clock, NOW + 20);
+        assert!(
+            new(dial.plan(&book, &mut clock, NOW + 20, Stamping::Bounded)).created > first.created
+        );
+        let drain = draft(Action::Drain).plan(&book, &mut clock, NOW + 20, Stamping::Bounded);
         assert!(new(drain).created > first.created);
     }
 
     #[test]
     fn what_can_not_win_or_is_over_is_refused() {
         let (mut book, mut clock) = book();
-        let error = draft(Action::Drain).plan(&book, &mut clock, NOW + 1_000_005);
+        let error =
+            draft(Action::Drain).plan(&book, &mut clock, NOW + 1_000_005, Stamping::Bounded);
         assert!(error.unwrap_err().to_string().contains("ended 5 ms ago"));
         let mut ahead = Clock::new("b".to_owned());
-        let far = new(draft(Action::Dial).plan(&book, &mut ahead, NOW + 100_000));
+        let far =
+            new(draft(Action::Dial).plan(&book, &mut ahead, NOW + 100_000, Stamping::Bounded));
         book.take(far).unwrap();
         let error = draft(Action::Drain)
-            .plan(&book, &mut clock, NOW)
+            .plan(&book, &mut clock, NOW, Stamping::Bounded)
             .unwrap_err();
         assert!(
             error.to_string().contains("100000 ms in the future by b"),
             "{error}"
         );
-        let after = new(draft(Action::Drain).plan(&book, &mut clock, NOW + 50_000));
+        let above = draft(Action::Drain).plan(&book, &mut clock, NOW, Stamping::Above);
+        let above = new(above);
+        assert!(
+            book.clone().take(above).unwrap(),
+            "a store has the last word"
+        );
+        assert_eq!(
+            clock.give(NOW).wall_ms,
+            NOW,
+            "and other orders keep true time"
+        );
+        let after =
+            new(draft(Action::Drain).plan(&book, &mut clock, NOW + 50_000, Stamping::Bounded));
         assert!(
             book.take(after).unwrap(),
             "within what is tolerated it wins"

@@ -1,6 +1,6 @@
 //! An operator's order for a region or a server, as it is kept and shared.
 
-use super::Stamp;
+use super::{FORGET_MS, Stamp};
 use crate::name::{PoolName, RegionName, ServerName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,13 @@ impl Record {
             Action::Undrain => Some(self.updated.wall_ms),
             _ => self.expires_ms.filter(|at| now_ms >= *at),
         }
+    }
+
+    /// Whether it ended so long ago that all replicas forget it: nothing is left of it but what a store may still have.
+    #[must_use]
+    pub fn is_forgotten(&self, now_ms: u64) -> bool {
+        let ended = self.ended_ms(now_ms);
+        ended.is_some_and(|at| now_ms.saturating_sub(at) >= FORGET_MS)
     }
 
     /// Whether it may break `rule`.

@@ -101,6 +101,17 @@ impl Clock {
         }
     }
 
+    /// A stamp above `stamp`, which may be of a broken clock: those that are given later stay near true time.
+    #[must_use]
+    pub fn above(&self, stamp: &Stamp) -> Stamp {
+        let counter = stamp.counter.checked_add(1);
+        Stamp {
+            wall_ms: stamp.wall_ms.saturating_add(u64::from(counter.is_none())),
+            counter: counter.unwrap_or(0),
+            replica: self.replica.clone(),
+        }
+    }
+
     /// Takes in another replica's stamp.
     ///
     /// # Errors

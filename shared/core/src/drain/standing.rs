@@ -5,23 +5,22 @@
 //! far its ramp should be by the wall clock. Two things depend on what a replica sees by itself: a ramp is held while those who take
 //! the requests suffer, and it is this replica's requests that are in flight.
 //!
-//! **Last region.** Orders are looked at in the order in which they were given. One that would leave no region in service is
-//! suspended, whoever gave it and wherever: of two drains that together take the last region, every replica suspends the later one.
-//! Whether regions are healthy doesn't matter here, as replicas may see that differently and would suspend different orders: a drained
-//! region is still used when no other is healthy. The check before an order is given looks at health.
+//! **Last region.** An order that would leave no region in service is suspended, the same one at every replica (`suspend`). The check before
+//! an order is given looks at health, too.
 //!
 //! **Hold.** A step of the ramp isn't taken while a receiver is above 90 % or its failures rise. The order is never reverted by itself.
 //!
 //! **End.** Undrained by order, a region comes back by a slow start. By expiry too, but only once it is healthy: nobody looks then.
 //!
 //! # Limits
-//! Ramps follow the wall clock; replicas whose clocks differ by a second are a second apart.
+//! Ramps follow the wall clock; replicas whose clocks differ by a second are a second apart. A stamp that is further in the future than
+//! [`MOST_AHEAD`] was given by a broken clock: its ramp begins where this replica first sees it, and begins anew with a restart.
 
-use super::{Action, Book, Record, Rule, Scope, SessionPolicy, Stamp};
+use super::{Action, Book, MOST_AHEAD, Record, Scope, SessionPolicy, Stamp, suspend};
 use crate::name::RegionName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// A receiver fuller than this holds the ramps.
 const FULL: f64 = 0.90;
@@ -51,7 +50,7 @@ pub enum Stage {
     Offline,
     /// It comes back.
     Undraining,
-    /// The order would leave no region in service: it is not obeyed.
+    /// The order would leave no region, or server of a pool, in service: it is not obeyed.
     Suspended,
     /// The order has expired, and the region isn't healthy: it stays out until it is.
     ExpiredUnhealthy,
@@ -105,6 +104,7 @@ pub struct Board {
 struct Ramp {
     of: Stamp,
     is_over: bool,
+    begin_ms: u64,
     gone_ms: u64,
     seen_ms: u64,
     /// Each region's failures when it began.
@@ -169,7 +169,8 @@ impl Standing {
 impl Board {
     /// The standing of each region, in the order of `facts`. To be called a few times a second; `now_ms` is the time since 1970.
     pub fn judge(&mut self, book: &Book, facts: &[Facts], now_ms: u64) -> Vec<Standing> {
-        let suspended = suspended(book, facts, now_ms);
+        let suspended = suspend::regions(book, facts, now_ms);
+        let softened = suspend::softened(book, facts, now_ms);
         self.ramps
             .retain(|scope, ramp| book.get(scope).is_some_and(|r| r.updated == ramp.of));
         let judged = facts.iter().map(|fact| {
@@ -182,6 +183,9 @@ impl Board {
             }
             match record.ended_ms(now_ms) {
                 Some(ended) => self.returning(record, fact, (ended, now_ms)),
+                None if record.action == Action::Offline && !softened.contains(&scope) => {
+                    Standing::of(record, Stage::Offline, 0.0)
+                }
                 None => self.leaving(record, fact, facts, now_ms),
             }
         });
@@ -189,11 +193,9 @@ impl Board {
     }
 
     fn leaving(&mut self, record: &Record, fact: &Facts, facts: &[Facts], now_ms: u64) -> Standing {
-        if record.action == Action::Offline {
-            return Standing::of(record, Stage::Offline, 0.0);
-        }
         let since = record.updated.wall_ms;
         let (gone, held_by) = self.advance(record, false, since, facts, now_ms);
+        let since = self.begin(record).unwrap_or(since);
         let share = record.share_after(gone);
         let ramp = u64::from(record.ramp_s) * 1000;
         let waits = fact.in_flight > 0 && now_ms.saturating_sub(since) < ramp + IN_FLIGHT_MS;
@@ -253,6 +255,11 @@ impl Board {
         }
     }
 
+    /// When the ramp of an order began.
+    fn begin(&self, record: &Record) -> Option<u64> {
+        self.ramps.get(&record.scope).map(|ramp| ramp.begin_ms)
+    }
+
     /// How long the ramp has gone on, and who holds it.
     fn advance(
         &mut self,
@@ -265,6 +272,11 @@ impl Board {
         let fresh = || Ramp {
             of: record.updated.clone(),
             is_over,
+            begin_ms: if since > now_ms.saturating_add(MOST_AHEAD) {
+                now_ms
+            } else {
+                since
+            },
             gone_ms: now_ms.saturating_sub(since),
             seen_ms: now_ms,
             failures: facts.iter().map(|f| (f.name.clone(), f.failures)).collect(),
@@ -273,8 +285,8 @@ impl Board {
         if ramp.is_over != is_over {
             *ramp = fresh();
         }
-        // Its writer's clock may be ahead of this one.
-        let step = now_ms.saturating_sub(ramp.seen_ms.max(since));
+        // Its writer's clock may be somewhat ahead of this one.
+        let step = now_ms.saturating_sub(ramp.seen_ms.max(ramp.begin_ms));
         ramp.seen_ms = now_ms;
         let suffers = |fact: &&Facts| {
             let others = record.scope != Scope::Region(fact.name.clone()) && fact.is_usable;
@@ -291,30 +303,6 @@ impl Board {
         }
         (ramp.gone_ms, held_by)
     }
-}
-
-/// Orders that would leave no region in service.
-fn suspended(book: &Book, facts: &[Facts], now_ms: u64) -> HashSet<Scope> {
-    let takes_out = |record: &&Record| {
-        record.is_active(now_ms) && (record.keep_percent == 0 || record.action == Action::Offline)
-    };
-    let mut orders: Vec<&Record> = book.iter().filter(takes_out).collect();
-    orders.sort_by(|a, b| a.created.cmp(&b.created));
-    let mut left: HashSet<Scope> = facts
-        .iter()
-        .filter(|fact| fact.in_service)
-        .map(|fact| Scope::Region(fact.name.clone()))
-        .collect();
-    let mut suspended = HashSet::new();
-    for order in orders {
-        let is_last = left.len() == 1 && left.contains(&order.scope);
-        if is_last && !order.may_break(Rule::LastRegion) {
-            suspended.insert(order.scope.clone());
-        } else {
-            left.remove(&order.scope);
-        }
-    }
-    suspended
 }
 
 #[cfg(test)]

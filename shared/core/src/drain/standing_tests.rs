@@ -1,4 +1,5 @@
 use super::*;
+use crate::drain::Rule;
 use crate::drain::book_tests::record;
 use proptest::prelude::*;
 
@@ -153,6 +154,44 @@ fn an_undrain_is_a_slow_start_from_where_the_drain_was() {
     assert!((half.share - 0.7).abs() < 1e-9);
     let back = board.judge(&book, &facts, NOW + 10_000).swap_remove(0);
     assert_eq!(back, Standing::default());
+}
+
+#[test]
+fn a_ramp_of_a_clock_that_is_ahead_begins_when_it_is_seen() {
+    let mut order = record("eu", Action::Drain, NOW + 3_600_000);
+    order.session_policy = SessionPolicy::Honor;
+    order.session_grace_s = 60;
+    let book = book([order]);
+    let mut facts = facts(&["eu", "us"]);
+    facts[0].in_flight = 1;
+    let mut board = Board::default();
+    let mut see = |at: u64| board.judge(&book, &facts, NOW + at).swap_remove(0);
+    assert_eq!(see(0).share, 1.0);
+    let half = see(5_000);
+    assert!((half.share - 0.5).abs() < 1e-9, "{}", half.share);
+    let out = see(10_000);
+    assert_eq!((out.stage, out.honors), (Stage::Draining, true));
+    assert!(!see(60_000).honors);
+    assert_eq!(see(10_000 + IN_FLIGHT_MS).stage, Stage::Drained);
+    // When that time comes nothing begins again.
+    assert_eq!(see(3_600_500).share, 0.0);
+}
+
+#[test]
+fn of_two_offlines_at_once_the_later_is_used_when_no_other_is_usable() {
+    let both = [
+        record("eu", Action::Offline, NOW),
+        record("us", Action::Offline, NOW + 1),
+    ];
+    let mut facts = facts(&["eu", "us", "ap"]);
+    let mut board = Board::default();
+    let known = book(both);
+    let mut see = |facts: &[Facts]| stages(&board.judge(&known, facts, NOW + 60_000));
+    assert_eq!(see(&facts), [Stage::Offline, Stage::Offline, Stage::Active]);
+    facts[2].is_usable = false;
+    assert_eq!(see(&facts), [Stage::Offline, Stage::Drained, Stage::Active]);
+    facts[2].is_usable = true;
+    assert_eq!(see(&facts), [Stage::Offline, Stage::Offline, Stage::Active]);
 }
 
 #[test]

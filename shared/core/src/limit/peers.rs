@@ -51,6 +51,10 @@ struct Peer {
     state: PeerState,
     /// Its name and boot, once it has answered.
     who: Option<(String, u64)>,
+    /// It said last that it knows whom to send requests to.
+    informed: bool,
+    /// It said last that it refuses new work.
+    overloaded: bool,
     /// Questions without an answer, in a row.
     missed: u32,
     patience: u32,
@@ -100,6 +104,7 @@ impl<K: Ord + Clone + Display> Roster<K> {
             peer.patience = PATIENCE;
         }
         (peer.who, peer.missed) = (Some(id), 0);
+        (peer.informed, peer.overloaded) = (who.informed, who.overloaded);
         peer.change(state)
     }
 
@@ -127,6 +132,25 @@ impl<K: Ord + Clone + Display> Roster<K> {
         let asked = |peer: &&Peer| peer.state == PeerState::Asked;
         let asked = self.peers.values().filter(asked).count();
         u32::try_from(distinct.len() + asked).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a live peer said last that it knows whom to send requests to.
+    #[must_use]
+    pub fn is_any_informed(&self) -> bool {
+        let all = self.peers.values();
+        all.filter(|peer| peer.state == PeerState::Live)
+            .any(|peer| peer.informed)
+    }
+
+    /// Whether this replica, which refuses new work, may have its share sent to its peers: not when more than half of all would be
+    /// out then. The rest would follow, as it gets what they leave. Without live peers nobody is known who could suffer.
+    #[must_use]
+    pub fn may_stand_aside(&self) -> bool {
+        let all = self.peers.values();
+        let live = all.filter(|peer| peer.state == PeerState::Live);
+        let known: BTreeMap<_, _> = live.map(|peer| (&peer.who, peer.overloaded)).collect();
+        let out = 1 + known.values().filter(|out| **out).count();
+        known.is_empty() || 2 * out <= known.len() + 1
     }
 
     /// Each peer as a status shows it.
@@ -163,6 +187,8 @@ impl Peer {
         Self {
             state: PeerState::Asked,
             who: None,
+            informed: false,
+            overloaded: false,
             missed: 0,
             patience: PATIENCE,
             since: Instant::from_nanos(0),

@@ -8,7 +8,7 @@ fn who(name: &str, boot_id: u64) -> ReplicaIdentity {
         region: Some("eu".to_owned()),
         replica: name.to_owned(),
         boot_id,
-        leaving: false,
+        ..ReplicaIdentity::default()
     }
 }
 
@@ -123,4 +123,59 @@ proptest! {
             prop_assert!(patience);
         }
     }
+}
+
+#[test]
+fn at_most_half_stand_aside() {
+    let mut peers = Roster::new(who("a", 1));
+    assert!(peers.may_stand_aside(), "nobody else is known");
+    peers.set(&[1, 2, 3, 4]);
+    assert!(peers.may_stand_aside(), "nor has answered");
+    let is = |name, overloaded| ReplicaIdentity {
+        overloaded,
+        ..who(name, 1)
+    };
+    peers.on_answer(&1, &is("b", false), at(1));
+    assert!(peers.may_stand_aside(), "one of two");
+    peers.on_answer(&1, &is("b", true), at(2));
+    assert!(!peers.may_stand_aside(), "both");
+    peers.on_answer(&2, &is("c", false), at(2));
+    assert!(!peers.may_stand_aside(), "two of three");
+    peers.on_answer(&3, &is("d", false), at(2));
+    assert!(peers.may_stand_aside(), "two of four");
+    peers.on_answer(&4, &is("d", false), at(2));
+    peers.on_answer(&2, &is("c", true), at(3));
+    assert!(
+        !peers.may_stand_aside(),
+        "three of four, one of them at two addresses"
+    );
+}
+
+#[test]
+fn only_a_live_peer_says_that_it_knows() {
+    let mut peers = Roster::new(who("a", 1));
+    peers.set(&[1, 2]);
+    assert!(!peers.is_any_informed(), "nobody was asked");
+    let informed = |name| ReplicaIdentity {
+        informed: true,
+        ..who(name, 1)
+    };
+    peers.on_answer(&1, &informed("a"), at(1));
+    assert!(!peers.is_any_informed(), "this is the replica itself");
+    peers.on_answer(&2, &informed("b"), at(1));
+    assert!(peers.is_any_informed());
+    peers.on_answer(&2, &who("b", 1), at(2));
+    assert!(!peers.is_any_informed(), "its last word counts");
+    peers.on_answer(&2, &informed("b"), at(3));
+    let leaves = ReplicaIdentity {
+        leaving: true,
+        ..informed("b")
+    };
+    peers.on_answer(&2, &leaves, at(4));
+    assert!(!peers.is_any_informed());
+    peers.on_answer(&2, &informed("b"), at(5));
+    for _ in 0..3 {
+        peers.on_silence(&2);
+    }
+    assert!(!peers.is_any_informed(), "it is gone");
 }

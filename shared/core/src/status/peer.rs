@@ -18,6 +18,12 @@ pub struct ReplicaIdentity {
     pub boot_id: u64,
     /// It takes no new requests and ends soon.
     pub leaving: bool,
+    /// It serves, and knows the servers of all its pools: one that starts and doesn't know them leaves requests to this one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub informed: bool,
+    /// It refuses new work, for want of memory or processor time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub overloaded: bool,
 }
 
 /// A configured peer, or one of the addresses that its name has.

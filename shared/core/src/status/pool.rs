@@ -36,6 +36,8 @@ pub struct PoolStatus {
     pub tls: bool,
     /// Whether health is ignored because too little of the pool is left.
     pub panic: bool,
+    /// Whether those that operators drained take requests, as no other can.
+    pub last_resort: bool,
     /// Endpoints that take new requests.
     pub healthy: u32,
     /// All endpoints.
@@ -48,6 +50,8 @@ pub struct PoolStatus {
     pub retries_total: u64,
     /// Retries refused since the start because the budget was spent.
     pub retries_refused_total: u64,
+    /// What is wrong now with finding its servers; the last known ones stay.
+    pub trouble: Option<String>,
     /// Who is let in.
     pub admission: AdmissionStatus,
     /// The endpoints, in the order of the file.

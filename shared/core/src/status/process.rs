@@ -68,7 +68,7 @@ pub struct OverloadStatus {
     pub level: String,
     /// Largest lag of an event loop in the last second, in milliseconds.
     pub lag_ms: f64,
-    /// Resident memory.
+    /// Memory in use that the kernel can't take back: of the control group where that sets the limit, else of the process.
     pub memory_bytes: u64,
     /// Memory that it may take; none when no limit is known.
     pub memory_limit_bytes: Option<u64>,

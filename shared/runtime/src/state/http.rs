@@ -1,10 +1,14 @@
 //! Questions to other processes, each on a connection of its own.
 
+use super::skew;
+use crate::clock;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::header::DATE;
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use std::time::UNIX_EPOCH;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Size of an answer.
@@ -15,6 +19,8 @@ const MAX_ANSWER: usize = 64 << 20;
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
+    /// How far the other's clock is ahead of this one's, in milliseconds, give or take a second.
+    pub(super) ahead_ms: Option<i64>,
 }
 
 /// Sends a request; the answer's body may go on for ever. The caller sets the deadline.
@@ -48,11 +54,22 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let response = send(stream, request).await?;
-    let status = response.status();
+    let (status, ahead_ms) = (response.status(), ahead(response.headers()));
     let body = Limited::new(response.into_body(), MAX_ANSWER);
     let body = body.collect().await;
     let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
-    Ok(Reply { status, body })
+    Ok(Reply {
+        status,
+        body,
+        ahead_ms,
+    })
+}
+
+fn ahead(headers: &HeaderMap) -> Option<i64> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    let theirs = date.duration_since(UNIX_EPOCH).ok()?.as_millis();
+    let theirs = u64::try_from(theirs).ok()?;
+    Some(skew::ahead(theirs, clock::unix_millis()))
 }
 
 // === impl Reply ===

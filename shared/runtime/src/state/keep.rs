@@ -101,6 +101,8 @@ impl Kept {
         if let Some(keeper) = &self.keeper {
             let _turn = self.writing.lock().await;
             keeper.resume();
+            // It may have taken orders: the next write reads the file first, and is due now.
+            self.lock().written = None;
         }
     }
 

@@ -28,6 +28,7 @@ mod keep;
 mod kubernetes;
 mod routes;
 mod run;
+mod skew;
 mod store;
 mod submit;
 mod value;
@@ -42,10 +43,11 @@ use arc_swap::{ArcSwap, Guard};
 use embedded::Embedded;
 use keep::Kept;
 use lb_core::config::change::content_hash;
-use lb_core::drain::{Ahead, Book, Clock, FORGET_MS, Record, Snapshot, Stamp, Unfit};
+use lb_core::drain::{Ahead, Book, Clock, Record, Snapshot, Stamp, Unfit};
 use lb_core::status::{ReplicaIdentity, Sheet, StateStatus};
 pub(crate) use routes::{refused, write};
 pub(crate) use run::{open, start};
+use skew::Trust;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::StateStore;
@@ -58,6 +60,8 @@ pub struct Orders {
     changes: Changes,
     store: Arc<dyn StateStore>,
     kept: Kept,
+    /// Whether this replica's clock may say that something ended long ago.
+    trust: Trust,
     /// One order at a time, so that each is planned in view of the one before.
     submits: tokio::sync::Mutex<()>,
 }
@@ -119,6 +123,7 @@ impl Orders {
             changes: Changes::default(),
             store,
             kept,
+            trust: Trust::default(),
             submits: tokio::sync::Mutex::default(),
         }
     }
@@ -188,7 +193,7 @@ impl Orders {
         StateStatus {
             store: self.store.kind().as_str().to_owned(),
             durable: self.is_durable(),
-            faults: [self.kept.faults(), look.faults].concat(),
+            faults: [self.kept.faults(), self.doubts(clock::now()), look.faults].concat(),
             age_ms: u64::try_from(look.age.as_millis()).ok(),
             records: count(self.book.load().iter().count()),
             applied: count(applied.count()),
@@ -213,10 +218,8 @@ impl Orders {
         let mut book = Book::clone(&self.book.load());
         let (mut taken, mut refused) = (0, None);
         // What all others forget must not come back from one that was away.
-        let records = records.filter(|record| {
-            let ended = record.ended_ms(now);
-            ended.is_none_or(|at| now.saturating_sub(at) < FORGET_MS)
-        });
+        let forgets = self.may_forget(clock::now());
+        let records = records.filter(|record| !forgets || !record.is_forgotten(now));
         for record in records {
             let mut result = Ok(());
             if let Err(ahead) = inner.clock.see(&record.updated, now) {
@@ -236,8 +239,16 @@ impl Orders {
         (taken, refused)
     }
 
+    /// Whether all others have forgotten a record, as far as this replica's clock can be believed.
+    fn forgets(&self, record: &Record) -> bool {
+        record.is_forgotten(clock::unix_millis()) && self.may_forget(clock::now())
+    }
+
     /// Forgets what ended long ago, and tells what that was.
     fn forget(&self) -> Vec<Record> {
+        if !self.may_forget(clock::now()) {
+            return Vec::new();
+        }
         let mut inner = self.lock();
         let before = self.book.load_full();
         let mut book = Book::clone(&before);

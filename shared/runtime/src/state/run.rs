@@ -143,7 +143,10 @@ async fn tend(shared: &Shared) {
                 let look = orders.store.look(clock::now());
                 families.state_age.set(look.age.as_secs_f64());
                 families.state_durable.set(i64::from(orders.is_durable()));
-                let faults = orders.kept.faults().len() + look.faults.len();
+                let skew = look.skew_ms.unwrap_or_default();
+                families.state_clock_skew.set(skew as f64 / 1e3);
+                let doubts = orders.doubts(clock::now()).len();
+                let faults = orders.kept.faults().len() + look.faults.len() + doubts;
                 families.state_faults.set(i64::try_from(faults).unwrap_or(i64::MAX));
             }
         }
@@ -156,6 +159,9 @@ impl Orders {
     async fn begin(&self) {
         let found = self.kept.load();
         let now = clock::unix_millis();
+        if let Some(content) = &found {
+            self.doubt_since(content.alive_ms);
+        }
         // Who was away for longer than the others remember could bring back what they have ended.
         let is_stale = |alive_ms: u64| now.saturating_sub(alive_ms) >= FORGET_MS;
         let (fresh, stale) = match found {
@@ -179,7 +185,7 @@ impl Orders {
             }
         };
         if let Some(content) = stale {
-            if heard {
+            if heard && self.may_forget(clock::now()) {
                 log::warn!(
                     "state: the file is older than a day: the others' orders are taken instead"
                 );

@@ -6,6 +6,7 @@
 //! [`Orders::adopt`], as often and in whichever order it likes: older ones change nothing.
 
 use super::Orders;
+use super::skew::{differs, is_off};
 use lb_core::config::model::StoreKind;
 use lb_core::drain::Record;
 use lb_core::status::{PeerAck, StatePeer};
@@ -65,6 +66,22 @@ pub(crate) struct Look {
     pub(crate) age: Duration,
     /// What is wrong.
     pub(crate) faults: Vec<String>,
+    /// How far the clock that differs most is ahead of this one, in milliseconds; none: nobody has told the time.
+    pub(crate) skew_ms: Option<i64>,
     /// Peers that orders are shared with.
     pub(crate) peers: Vec<StatePeer>,
+}
+
+// === impl Look ===
+
+impl Look {
+    /// Takes in how far the clock of `who` is ahead.
+    pub(super) fn tell_time(&mut self, who: &str, ahead_ms: Option<i64>) {
+        let Some(ahead_ms) = ahead_ms else { return };
+        if is_off(ahead_ms) {
+            self.faults.push(differs(who, ahead_ms));
+        }
+        let farther = |known: &i64| known.unsigned_abs() > ahead_ms.unsigned_abs();
+        self.skew_ms = self.skew_ms.filter(farther).or(Some(ahead_ms));
+    }
 }

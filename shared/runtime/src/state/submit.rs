@@ -3,7 +3,8 @@
 use super::store::WriteError;
 use super::{MergeError, Orders, Source};
 use crate::clock;
-use lb_core::drain::{Draft, DraftError, Planned, Record};
+use lb_core::config::model::StoreKind;
+use lb_core::drain::{Draft, DraftError, Planned, Record, Stamping};
 use lb_core::status::{PeerAck, Receipt};
 use std::sync::Arc;
 
@@ -51,7 +52,8 @@ impl Orders {
             .map_or(0, |known| known.version);
         let planned = {
             let mut inner = self.lock();
-            draft.plan(&self.book.load(), &mut inner.clock, clock::unix_millis())?
+            let (book, now) = (self.book.load(), clock::unix_millis());
+            draft.plan(&book, &mut inner.clock, now, self.stamping())?
         };
         let record = match planned {
             Planned::Same(record) => {
@@ -84,6 +86,14 @@ impl Orders {
             None => self.store.spread(self, &record).await,
         };
         Ok(self.receipt(record, true, saved, peers))
+    }
+
+    /// A store that has the last word must not be bound by the stamp of a broken clock; peers alone would refuse what goes beyond.
+    fn stamping(&self) -> Stamping {
+        match self.store.kind() {
+            StoreKind::Embedded => Stamping::Bounded,
+            StoreKind::Etcd | StoreKind::Kubernetes => Stamping::Above,
+        }
     }
 
     /// Whether a directory is configured and nothing else makes orders last.

@@ -3,7 +3,7 @@
 use super::server;
 use crate::clock;
 use crate::worker::Shared;
-use lb_core::drain::{DrainStatus, Record, Scope, Stage, Standing};
+use lb_core::drain::{Action, DrainStatus, Record, Scope, Stage, Standing};
 
 /// All of them, by scope. An order that is over and done is left out.
 pub(crate) fn drains(shared: &Shared) -> Vec<DrainStatus> {
@@ -56,9 +56,12 @@ fn server_status(shared: &Shared, record: &Record, now_ms: u64) -> Option<DrainS
     }
     let in_flight = server::in_flight(shared, pool.as_str(), server);
     let is_out = server::share(shared, pool.as_str(), server) <= 0.0;
+    let is_suspended = server::is_suspended(shared, pool.as_str(), server, now_ms);
     Some(DrainStatus {
         scope: record.scope.to_string(),
         stage: match in_flight {
+            _ if is_suspended => Stage::Suspended,
+            _ if is_out && record.action == Action::Offline => Stage::Offline,
             0 if is_out => Stage::Drained,
             _ => Stage::Draining,
         },

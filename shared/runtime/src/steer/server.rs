@@ -3,34 +3,40 @@
 use super::{Check, unknown};
 use crate::admin::Written;
 use crate::clock;
-use crate::upstream::Pool;
+use crate::upstream::{Pool, ServerOrders};
 use crate::worker::Shared;
 use lb_core::drain::{Refusal, Rule, Scope};
 use lb_core::name::{PoolName, ServerName};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The server of a name in a pool.
+/// Most names in the hint of an unknown server: a pool may have thousands.
+const MOST_NAMES: usize = 20;
+
+/// The server of a name in a pool: of the file, of what was found, or of an order, as one that was drained may be unlisted now.
 pub(super) fn find(shared: &Shared, pool: &str, server: &str) -> Result<Scope, Written> {
     let plan = shared.plan.load();
     let Some(found) = plan.pools.iter().find(|p| p.spec.name == pool) else {
         let names: Vec<String> = plan.pools.iter().map(|p| p.spec.name.clone()).collect();
         return Err(unknown(&format!("pool \"{pool}\""), &names));
     };
-    let names: Vec<String> = found
-        .spec
-        .members
-        .iter()
-        .map(|m| m.name.to_string())
-        .collect();
+    let view = found.view();
+    let written = found.spec.members.iter().map(|member| &member.name);
+    let listed = view.members.iter().map(|m| &m.endpoint.key.server);
+    let names: BTreeSet<&str> = written.chain(listed).map(ServerName::as_str).collect();
     let scope = || {
         let (pool, server) = (PoolName::new(pool).ok()?, ServerName::new(server).ok()?);
         Some(Scope::Server { pool, server })
     };
-    let is_there = names.iter().any(|name| name == server);
-    let what = format!("server \"{server}\" in pool \"{pool}\"");
-    scope()
-        .filter(|_| is_there)
-        .ok_or_else(|| unknown(&what, &names))
+    let is_there =
+        |scope: &Scope| names.contains(server) || shared.orders.book().get(scope).is_some();
+    scope().filter(is_there).ok_or_else(|| {
+        let mut known: Vec<String> = names.iter().take(MOST_NAMES).map(|n| (*n).into()).collect();
+        if names.len() > MOST_NAMES {
+            known.push(format!("and {} more", names.len() - MOST_NAMES));
+        }
+        unknown(&format!("server \"{server}\" in pool \"{pool}\""), &known)
+    })
 }
 
 /// 0 when it is drained, else 1.
@@ -41,6 +47,15 @@ pub(super) fn share(shared: &Shared, pool: &str, server: &ServerName) -> f64 {
         members.any(|m| m.endpoint.key.server == *server && m.endpoint.is_drained())
     });
     if drained { 0.0 } else { 1.0 }
+}
+
+/// Whether its order is not obeyed, as it would leave no server with the earlier ones.
+pub(super) fn is_suspended(shared: &Shared, pool: &str, server: &ServerName, now_ms: u64) -> bool {
+    let orders = ServerOrders::new(&shared.orders.book(), now_ms);
+    pool_of(shared, pool).is_some_and(|pool| {
+        let members = &pool.view().members;
+        orders.suspended(&pool.spec.name, members).contains(server)
+    })
 }
 
 /// Whether another server of the pool takes requests.

@@ -4,7 +4,7 @@
 //! and target keeps the very object, and with it the in-flight count, the latency estimate and the
 //! health state.
 
-use super::{Conviction, Standing};
+use super::{Conviction, Ordered, Standing};
 use crate::clock;
 use crate::metrics::EndpointMetrics;
 use crate::probe::CheckSnapshot;
@@ -70,6 +70,7 @@ pub struct Endpoint {
     ejected_until: AtomicU64,
     leaves_until: AtomicU64,
     drained: AtomicBool,
+    off: AtomicBool,
     ejections: AtomicU64,
     last_check: Mutex<Option<CheckSnapshot>>,
     requests: AtomicU64,
@@ -103,6 +104,7 @@ impl Endpoint {
             ejected_until: AtomicU64::new(0),
             leaves_until: AtomicU64::new(0),
             drained: AtomicBool::new(false),
+            off: AtomicBool::new(false),
             ejections: AtomicU64::new(0),
             last_check: Mutex::default(),
             requests: AtomicU64::new(0),
@@ -206,13 +208,21 @@ impl Endpoint {
         self.drained.load(Relaxed)
     }
 
+    /// Whether an operator turned it off, which no need undoes.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.off.load(Relaxed)
+    }
+
     /// Takes over what an operator ordered; `true` when that is news. Who comes back starts slowly.
-    pub fn set_drained(&self, drained: bool, now: Instant) -> bool {
+    pub fn set_ordered(&self, ordered: Ordered, now: Instant) -> bool {
+        let drained = ordered != Ordered::In;
+        let was_off = self.off.swap(ordered == Ordered::Off, Relaxed);
         let before = self.drained.swap(drained, Relaxed);
         if before && !drained {
             self.standing.recovered(true, now);
         }
-        before != drained
+        before != drained || was_off != (ordered == Ordered::Off)
     }
 
     /// Ejections so far.

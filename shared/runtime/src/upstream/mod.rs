@@ -36,7 +36,7 @@ pub use region_memory::RegionMemory;
 pub use region_orders::RegionOrders;
 pub use region_route::RegionRoute;
 pub use regions::{RegionCounters, RegionSet, RegionView, RegionsMemory};
-pub use server_orders::ServerOrders;
+pub use server_orders::{Ordered, ServerOrders};
 pub use standing::{Conviction, Standing};
 pub use table::EndpointTable;
 pub use target::Target;

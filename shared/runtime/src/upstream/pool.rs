@@ -4,8 +4,8 @@
 //! resolver) changes the endpoint and asks for a new view, which the control thread builds: choosing
 //! stays O(1) and free of locks, and a storm of transitions costs one rebuild.
 
-use super::{Admission, Changes, Endpoint, ServerOrders, Sticky, Target};
-use crate::build::PoolSpec;
+use super::{Admission, Changes, Endpoint, Ordered, ServerOrders, Sticky, Target};
+use crate::build::{Lookups, PoolSpec};
 use crate::metrics::PoolMetrics;
 use arc_swap::ArcSwap;
 use lb_core::balance::EndpointId;
@@ -36,6 +36,8 @@ pub struct Pool {
     pub admission: Arc<Admission>,
     /// The cookie that keeps users on a server.
     pub sticky: Option<Sticky>,
+    /// How the look-ups fare by which its servers are found.
+    pub lookups: Lookups,
     view: ArcSwap<PoolView>,
     stale: AtomicBool,
     /// When the failures of all were last held against none, in nanoseconds; 0 is never.
@@ -71,6 +73,7 @@ impl Pool {
             metrics,
             admission,
             sticky,
+            lookups: Lookups::default(),
             view: ArcSwap::from_pointee(view),
             stale: AtomicBool::new(false),
             evened_at: AtomicU64::new(0),
@@ -111,15 +114,17 @@ impl Pool {
     /// Takes over what operators ordered for its servers.
     pub fn obey(&self, orders: &ServerOrders, now: Instant) {
         let mut is_news = false;
-        for member in &self.view.load().members {
+        let view = self.view.load();
+        let all = orders.of(&self.spec.name, &view.members);
+        for member in &view.members {
             let server = &member.endpoint.key.server;
-            let drained = orders.drains(&self.spec.name, server);
-            if member.endpoint.set_drained(drained, now) {
+            let ordered = all.get(server).copied().unwrap_or_default();
+            if member.endpoint.set_ordered(ordered, now) {
                 is_news = true;
-                let what = if drained {
-                    "drained"
-                } else {
-                    "back in service"
+                let what = match ordered {
+                    Ordered::In => "back in service",
+                    Ordered::Drained => "drained",
+                    Ordered::Off => "turned off",
                 };
                 log::info!("pool {} server {server}: {what} by order", self.spec.name);
             }
@@ -140,10 +145,17 @@ impl Pool {
     /// Changes the members. Control thread only.
     pub fn replace(&self, members: Vec<Member>, now: Instant) {
         let before = self.view.load();
-        if self.spec.fails_open() && !members.iter().any(|member| member.is_routable(now)) {
+        let serves = |member: &Member| member.is_routable(now) || member.stands_in(now);
+        if self.spec.fails_open() && !members.iter().any(serves) {
             members.iter().for_each(|m| m.endpoint.pardon(now));
         }
         let view = PoolView::new(&self.spec, members, Some(&before), now);
+        if view.resorts && !before.resorts {
+            log::warn!(
+                "pool {}: no server is usable; those that are drained by order and well take its requests",
+                self.spec.name
+            );
+        }
         if before.healthy_share == 0.0 && view.healthy_share > 0.0 {
             // The outage ends. Whoever is probed first would look so much better than the others, whose failures
             // are still held against them, that it got everything.
@@ -162,6 +174,20 @@ impl Pool {
     /// Notes which list its members are of.
     pub fn set_found(&self, version: u64) {
         self.found.store(version, Relaxed);
+        self.export();
+    }
+
+    /// Whether there are no servers, and discovery says so: somebody scaled to zero. What is merely not known is not empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found() > 0 && self.view.load().members.is_empty()
+    }
+
+    /// Whether nobody has told yet which servers there are.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        let is_untold = self.spec.services.is_some() || self.lookups.is_untold();
+        is_untold && self.found() == 0 && self.view.load().members.is_empty()
     }
 
     pub(super) fn set_evened(&self, now: Instant) {
@@ -215,7 +241,14 @@ impl Pool {
 
     fn export(&self) {
         let view = self.view.load();
-        self.metrics.healthy_ratio.set(view.healthy_share);
+        // What is empty on purpose is nothing to be alarmed about.
+        let share = if self.is_empty() {
+            1.0
+        } else {
+            view.healthy_share
+        };
+        self.metrics.healthy_ratio.set(share);
         self.metrics.panic.set(i64::from(view.panic));
+        self.metrics.resorts.set(i64::from(view.resorts));
     }
 }

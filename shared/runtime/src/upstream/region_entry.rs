@@ -67,6 +67,11 @@ impl RegionEntry {
         self.weight == 0
     }
 
+    /// Whether operators took it out, or all of its replicas that could serve.
+    fn is_taken(&self, order: &Standing) -> bool {
+        self.is_drained() || order.is_out() || self.pool.view().resorts
+    }
+
     pub(super) fn probes(&self) -> ProbeTally {
         let view = self.pool.view();
         let with = |health: Health| {
@@ -88,7 +93,7 @@ impl RegionEntry {
         let judged = self.memory.judged();
         let evidence = &judged.evidence;
         Reach {
-            by_operator: self.is_drained() || order.is_out() || evidence.is_leaving(),
+            by_operator: self.is_taken(order) || evidence.is_leaving(),
             lost: evidence.is_unreachable().then(|| evidence.since()),
             reported_well: evidence.reported() >= WELL,
         }
@@ -104,7 +109,7 @@ impl RegionEntry {
             _ => Want::Undecided,
         };
         Claim {
-            by_operator: self.is_drained() || order.is_out() || evidence.is_leaving(),
+            by_operator: self.is_taken(order) || evidence.is_leaving(),
             want,
             since: evidence.since(),
         }
@@ -112,7 +117,7 @@ impl RegionEntry {
 
     pub(super) fn measure(&self, verdict: Verdict, order: &Standing, now: Instant) {
         let judged = self.memory.judged();
-        let leaves = self.is_drained() || order.is_out() || judged.evidence.is_leaving();
+        let leaves = self.is_taken(order) || judged.evidence.is_leaving();
         let judged_usable = judged.evidence.condition().is_usable();
         drop(judged);
         let usable = (judged_usable || verdict != Verdict::AsJudged) && !leaves;
@@ -128,7 +133,7 @@ impl RegionEntry {
     ) -> Candidate {
         let judged = self.memory.judged();
         let is_out = judged.evidence.is_out();
-        let leaves = order.is_out() || judged.evidence.is_leaving();
+        let leaves = self.pool.view().resorts || order.is_out() || judged.evidence.is_leaving();
         let (condition, ramp) = match verdict {
             _ if order.stage == Stage::Offline => (Condition::Offline, 1.0),
             // The last resort prefers a drained region that is well to one that isn't.
@@ -165,7 +170,7 @@ impl RegionEntry {
         let judged = self.memory.judged();
         let evidence: &Evidence = &judged.evidence;
         // An operator's word comes first.
-        let ordered = self.is_drained() || order.is_out();
+        let ordered = self.is_taken(order);
         let leaving = evidence.is_leaving() && !evidence.is_out() && !ordered;
         let drained = ordered || leaving;
         RegionNote {

@@ -43,6 +43,7 @@ pub(super) struct Spread {
 /// A member and the part of its weight that it gets.
 pub(super) struct Part<'a> {
     pub(super) member: &'a Member,
+    pub(super) weight: Weight,
     /// Above 0; for the most favoured endpoints it may be above 1.
     pub(super) share: f64,
 }
@@ -54,30 +55,28 @@ impl Spread {
         let largest = parts.iter().map(|part| part.share).fold(0.0, f64::max);
         let even = parts.iter().all(|part| part.share == largest);
         let hashed = policy.needs_key();
-        let weigh = |part: &Part<'_>| match part.member.weight {
-            Some(weight) if even || hashed => Some(weight),
-            Some(weight) => {
-                Weight::new((f64::from(weight.get()) * SCALE * part.share).round() as u32)
-                    .or(Some(Weight::ONE))
+        let weigh = |part: &Part<'_>| {
+            if even || hashed {
+                return part.weight;
             }
-            None => None,
+            let scaled = f64::from(part.weight.get()) * SCALE * part.share;
+            Weight::new(scaled.round() as u32).unwrap_or(Weight::ONE)
         };
-        let chosen = || parts.iter().filter(|part| part.member.weight.is_some());
-        let candidates = chosen().filter_map(|part| {
+        let candidates = parts.iter().map(|part| {
             let endpoint = &part.member.endpoint;
-            Some(Candidate {
+            Candidate {
                 id: endpoint.id,
                 load: endpoint.load.clone(),
-                weight: weigh(part)?,
+                weight: weigh(part),
                 key_hash: stable_hash(endpoint.key.server.as_str().as_bytes()),
-            })
+            }
         });
         let keep = |part: &Part<'_>| Percent::new(100.0 * part.share / largest);
         Self {
-            endpoints: chosen().map(|part| part.member.endpoint.clone()).collect(),
+            endpoints: parts.iter().map(|p| p.member.endpoint.clone()).collect(),
             balancer: Balancer::new(policy, candidates.collect()),
             keeps: if hashed && !even {
-                chosen().map(keep).collect()
+                parts.iter().map(keep).collect()
             } else {
                 Vec::new()
             },

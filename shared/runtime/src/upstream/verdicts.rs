@@ -133,7 +133,7 @@ impl Pool {
         }
         let is_other = |id| id != endpoint.id;
         let mut others = view.members.iter().filter(|m| is_other(m.endpoint.id));
-        if self.spec.fails_open() && !others.any(|m| m.is_routable(now)) {
+        if self.spec.fails_open() && !others.any(|m| m.is_routable(now) || m.stands_in(now)) {
             return;
         }
         if let Some(eject) = endpoint.eject(conviction, now) {

@@ -34,7 +34,7 @@ pub(super) fn split<'m>(spec: &PoolSpec, parts: &[Part<'m>]) -> Option<Split<'m>
     names.sort();
     names.dedup();
     let here = names.iter().position(|name| name.as_ref() == Some(own))?;
-    let weight = |part: &Part<'_>| part.member.weight.map_or(0.0, |w| f64::from(w.get()));
+    let weight = |part: &Part<'_>| f64::from(part.weight.get());
     let zones: Vec<Zone> = names
         .iter()
         .map(|name| Zone {
@@ -58,6 +58,7 @@ pub(super) fn split<'m>(spec: &PoolSpec, parts: &[Part<'m>]) -> Option<Split<'m>
         let share = part.share * factor(part)?;
         (share > 0.0).then_some(Part {
             member: part.member,
+            weight: part.weight,
             share,
         })
     });
@@ -65,6 +66,7 @@ pub(super) fn split<'m>(spec: &PoolSpec, parts: &[Part<'m>]) -> Option<Split<'m>
     let abroad = |part: &&Part<'_>| part.member.zone.as_ref() != Some(own);
     let far = parts.iter().filter(abroad).map(|part| Part {
         member: part.member,
+        weight: part.weight,
         share: part.share,
     });
     let far = far.collect();

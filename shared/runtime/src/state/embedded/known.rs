@@ -1,5 +1,6 @@
 //! What is known of the peers that orders are shared with.
 
+use crate::state::skew::{differs, is_off};
 use crate::state::store::Look;
 use lb_core::status::StatePeer;
 use lb_core::time::Instant;
@@ -27,6 +28,8 @@ struct Known {
     error: Option<String>,
     /// The error that the log has.
     told: Option<String>,
+    /// How far its clock is ahead, in milliseconds, and when it said so: also one whose orders are refused for that tells the time.
+    ahead_ms: Option<(i64, Instant)>,
 }
 
 // === impl Directory ===
@@ -73,6 +76,21 @@ impl Directory {
         }
     }
 
+    /// A peer has told the time; told once when its clock, or this one's, is wrong.
+    pub(super) fn tells_time(&self, address: SocketAddr, ahead_ms: i64, now: Instant) {
+        let mut peers = self.lock();
+        let Some(known) = peers.get_mut(&address) else {
+            return;
+        };
+        let was_off = known
+            .ahead_ms
+            .replace((ahead_ms, now))
+            .is_some_and(|(before, _)| is_off(before));
+        if is_off(ahead_ms) && !was_off {
+            log::warn!("state: {}", differs(&format!("peer {address}"), ahead_ms));
+        }
+    }
+
     /// A peer could not be asked, or what it told is refused. Told once, and of one that was never heard only when it lasts.
     pub(super) fn fault(&self, address: SocketAddr, error: String, now: Instant) {
         let mut peers = self.lock();
@@ -110,11 +128,18 @@ impl Directory {
             let error = known.error.as_ref()?;
             Some(format!("peer {address}: {error}"))
         });
-        Look {
+        // What an absent peer said long ago says nothing of this clock.
+        let mut look = Look {
             age: oldest.unwrap_or_default(),
             faults: faults.collect(),
+            skew_ms: None,
             peers: peers.iter().map(describe).collect(),
+        };
+        for (address, known) in peers.iter() {
+            let fresh = known.ahead_ms.filter(|(_, at)| now.since(*at) < PATIENCE);
+            look.tell_time(&format!("peer {address}"), fresh.map(|(ahead, _)| ahead));
         }
+        look
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Known>> {
@@ -133,6 +158,7 @@ impl Known {
             at: None,
             error: None,
             told: None,
+            ahead_ms: None,
         }
     }
 }
@@ -164,5 +190,25 @@ mod tests {
         peers.agrees(at, "h".to_owned(), Instant::from_millis(11_000));
         // One that was there is told at once.
         assert_eq!(told(11_001, "gone").as_deref(), Some("gone"));
+    }
+
+    #[test]
+    fn a_clock_that_differs_to_either_side_is_a_fault_while_it_is_heard() {
+        let (peers, at) = (Directory::default(), "127.0.0.1:1".parse().unwrap());
+        let look = |now: u64| peers.look(Instant::from_millis(now));
+        peers.keep(&[at], Instant::ZERO);
+        peers.agrees(at, "h".to_owned(), Instant::ZERO);
+        assert_eq!(look(0).skew_ms, None);
+        for (ahead, word) in [(3_600_000, "3600 s ahead of"), (-61_000, "61 s behind")] {
+            peers.tells_time(at, ahead, Instant::ZERO);
+            peers.fault(at, "refused".to_owned(), Instant::from_millis(500));
+            let seen = look(1_000);
+            assert_eq!(seen.skew_ms, Some(ahead));
+            assert!(seen.faults[1].contains(word), "{:?}", seen.faults);
+        }
+        assert_eq!(look(20_000).skew_ms, None, "long ago");
+        peers.tells_time(at, 1_500, Instant::from_millis(20_000));
+        assert_eq!(look(20_000).skew_ms, Some(1_500));
+        assert_eq!(look(20_000).faults.len(), 1, "it differs no more");
     }
 }

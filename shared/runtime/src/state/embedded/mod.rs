@@ -111,6 +111,9 @@ impl Embedded {
         let request = self.request(Method::GET, address, Some(orders.hash()), Bytes::new());
         let reply = ask(address, request.map_err(failed)?).await;
         let reply = reply.map_err(|error| failed(format!("{error:#}")))?;
+        if let Some(ahead_ms) = reply.ahead_ms {
+            self.known.tells_time(address, ahead_ms, clock::now());
+        }
         match reply.status {
             StatusCode::NOT_MODIFIED => Ok(None),
             StatusCode::UNAUTHORIZED => Err((denied(&reply), "denied")),

@@ -31,6 +31,7 @@ pub(crate) struct Client {
     user: Option<(String, PathBuf)>,
     /// What a log-in gave.
     pass: Mutex<Option<String>>,
+    ahead_ms: Mutex<Option<i64>>,
 }
 
 // === impl Client ===
@@ -46,6 +47,7 @@ impl Client {
         Ok(Self {
             endpoints: settings.endpoints.clone(),
             first: AtomicUsize::new(0),
+            ahead_ms: Mutex::new(None),
             secured: tls.map(|tls| Secured::new(tls, base)).transpose()?,
             user: user.map(|(user, file)| (user, base.join(file))),
             pass: Mutex::default(),
@@ -151,6 +153,11 @@ impl Client {
         Ok(())
     }
 
+    /// How far the clock of the member that answered last is ahead of this one, in milliseconds.
+    pub(super) fn ahead_ms(&self) -> Option<i64> {
+        *self.ahead_ms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn log_out(&self) {
         *self.pass.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -165,10 +172,12 @@ impl Client {
     async fn ask(&self, endpoint: &str, path: &str, body: Bytes) -> anyhow::Result<Reply> {
         let stream = TcpStream::connect(endpoint).await?;
         let request = self.request(endpoint, path, body)?;
-        match &self.secured {
-            None => http::ask(stream, request).await,
-            Some(tls) => http::ask(tls.connect(endpoint, stream).await?, request).await,
-        }
+        let reply = match &self.secured {
+            None => http::ask(stream, request).await?,
+            Some(tls) => http::ask(tls.connect(endpoint, stream).await?, request).await?,
+        };
+        *self.ahead_ms.lock().unwrap_or_else(PoisonError::into_inner) = reply.ahead_ms;
+        Ok(reply)
     }
 
     async fn send(

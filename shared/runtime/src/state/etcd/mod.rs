@@ -93,11 +93,14 @@ impl Etcd {
             .client
             .call("/v3/kv/range", &wire::range(&self.prefix))
             .await?;
-        let mut there = BTreeMap::new();
+        let (mut there, mut forgotten) = (BTreeMap::new(), Vec::new());
         self.lock().unread.clear();
         for kv in &range.kvs {
-            if let Some(record) = self.record(kv) {
-                there.insert(record.scope.clone(), record);
+            match self.record(kv) {
+                // Nobody was there, or could write, when its time had come.
+                Some(record) if orders.forgets(&record) => forgotten.push(kv),
+                Some(record) => drop(there.insert(record.scope.clone(), record)),
+                None => {}
             }
         }
         orders.adopt(there.values().cloned(), Source::Kept);
@@ -119,6 +122,9 @@ impl Etcd {
             if let Err(WriteError::Away(error)) = self.put(record, version).await {
                 log::warn!("state: the order on {}: {error}", record.scope);
             }
+        }
+        for kv in forgotten {
+            self.delete(&kv.key, kv.mod_revision).await;
         }
         Ok(revision)
     }
@@ -152,7 +158,8 @@ impl Etcd {
                 // The answer to an earlier try was lost.
                 return Ok(());
             }
-            if current.version != version {
+            // What all have forgotten is as good as gone.
+            if current.version != version && !current.is_forgotten(clock::unix_millis()) {
                 return Err(WriteError::Conflict(Some(Box::new(current.clone()))));
             }
         }
@@ -185,6 +192,12 @@ impl Etcd {
             return Err(WriteError::Away(error));
         };
         Ok((Some(record), kv.mod_revision))
+    }
+
+    /// Takes a key out if it is still of `revision`; whoever comes second deletes nothing.
+    async fn delete(&self, key: &[u8], revision: u64) {
+        let txn = Txn::delete_if(key, revision);
+        let _: Result<TxnReply, _> = self.client.call("/v3/kv/txn", &txn).await;
     }
 
     fn key(&self, scope: &Scope) -> String {
@@ -263,9 +276,7 @@ impl StateStore for Etcd {
                 continue;
             };
             if current.updated == record.updated {
-                let txn = Txn::delete_if(key.as_bytes(), revision);
-                // Whoever comes second deletes nothing.
-                let _: Result<TxnReply, _> = self.client.call("/v3/kv/txn", &txn).await;
+                self.delete(key.as_bytes(), revision).await;
             }
         }
     }
@@ -278,6 +289,7 @@ impl StateStore for Etcd {
             .unread
             .iter()
             .map(|(key, why)| format!("etcd key {key} {why}"));
+        look.tell_time("etcd", self.client.ahead_ms());
         look.faults.extend(state.fault.clone());
         look.faults.extend(unread);
         look

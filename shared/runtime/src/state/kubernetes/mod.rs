@@ -51,8 +51,8 @@ use tokio::time::timeout;
 
 /// How often a write is tried when others write at the same time.
 const TRIES: u32 = 8;
-/// Time for all of them.
-const WRITE: Duration = Duration::from_secs(4);
+/// Time for all of them: less than `lbctl` waits for an answer.
+const WRITE: Duration = Duration::from_millis(2500);
 /// Longest pause before the next, to let others finish; and when it failed for another reason.
 const APART: Duration = Duration::from_millis(60);
 const MOST_APART: Duration = Duration::from_millis(600);

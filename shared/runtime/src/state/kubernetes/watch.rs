@@ -2,6 +2,7 @@
 
 use super::content::{Content, Entry};
 use super::{Kubernetes, WRITE};
+use crate::clock;
 use crate::kubernetes::{Change, Fault, Follow, Pace};
 use crate::state::store::{Look, StateStore, WriteError};
 use crate::state::{Orders, Source};
@@ -74,6 +75,12 @@ impl Kubernetes {
         self.hear();
         if let Ok(content) = self.take(orders, map) {
             self.restore(orders, &content).await;
+            // Nobody was there, or could write, when their time had come.
+            let forgotten = content.records().filter(|record| orders.forgets(record));
+            let forgotten: Vec<_> = forgotten.cloned().collect();
+            if !forgotten.is_empty() {
+                self.forget(&forgotten).await;
+            }
         }
         // Rights may be granted or taken while nobody orders anything.
         if !*is_tried || self.lock().unwritten.is_some() {
@@ -120,7 +127,10 @@ impl StateStore for Kubernetes {
             )))),
             // The answer to an earlier try was lost.
             Some(Entry::Record(known)) if known.updated == record.updated => Ok(false),
-            Some(Entry::Record(known)) if known.version != version => {
+            // What all have forgotten is as good as gone.
+            Some(Entry::Record(known))
+                if known.version != version && !known.is_forgotten(clock::unix_millis()) =>
+            {
                 Err(WriteError::Conflict(Some(known.clone())))
             }
             // One that is gone was forgotten, or lost with the store's data: nothing speaks against the record.

@@ -5,7 +5,8 @@ use crate::metrics::Metrics;
 use crate::plan::{Identity, Tier};
 use crate::upstream::Health;
 use lb_core::balance::Policy;
-use lb_core::name::{ReplicaName, ServerName};
+use lb_core::drain::{Action, Book, Draft, Order, Planned, Scope, Stamping};
+use lb_core::name::{PoolName, ReplicaName, ServerName};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -359,4 +360,72 @@ fn failures_of_all_are_held_against_nobody() {
     at(&pool, 0).load.penalize(now);
     pool.check_ejections(now + SEC);
     assert!(blamed(0), "a failure of its own");
+}
+
+/// Orders on servers of a pool, each given a second after the one before.
+fn ordered(pool: &Pool, orders: &[(usize, Action)]) -> ServerOrders {
+    let mut book = Book::default();
+    let mut clock = lb_core::drain::Clock::new("r1".to_owned());
+    for (second, (index, action)) in orders.iter().enumerate() {
+        let order = Order {
+            reason: "x".to_owned(),
+            actor: "ada".to_owned(),
+            ..Order::default()
+        };
+        let scope = Scope::Server {
+            pool: PoolName::new(&pool.spec.name).unwrap(),
+            server: at(pool, *index).key.server.clone(),
+        };
+        let now = 1_000 * (second as u64 + 1);
+        let record = order.draft(scope, *action, 1.0, now).unwrap();
+        let planned = Draft::from(record).plan(&book, &mut clock, now, Stamping::Bounded);
+        let Ok(Planned::New(record)) = planned else {
+            panic!("{planned:?}");
+        };
+        book.take(record).unwrap();
+    }
+    ServerOrders::new(&book, 10_000)
+}
+
+fn obey(pool: &Pool, orders: &[(usize, Action)], now: Instant) {
+    pool.obey(&ordered(pool, orders), now);
+    pool.refresh(now);
+}
+
+#[test]
+fn of_drains_that_take_all_servers_the_last_is_not_obeyed() {
+    let (site, now) = (site(), start());
+    let pool = checked(&site, Policy::RoundRobin, 2);
+    all(&pool, Health::Healthy, now);
+    obey(&pool, &[(1, Action::Drain), (0, Action::Drain)], now);
+    assert!(at(&pool, 1).is_drained() && !at(&pool, 0).is_drained());
+    assert_eq!(spread(&pool, now, |_| None), [10_000, 0]);
+    assert!(!pool.view().resorts);
+    obey(&pool, &[], now);
+    assert!(!at(&pool, 1).is_drained());
+}
+
+#[test]
+fn who_is_drained_and_well_is_used_before_the_unhealthy_and_who_is_off_never() {
+    let (site, now) = (site(), start());
+    let pool = checked(&site, Policy::Maglev, 3);
+    all(&pool, Health::Healthy, now);
+    let orders = [(0, Action::Drain), (1, Action::Offline)];
+    obey(&pool, &orders, now);
+    assert_eq!(spread(&pool, now, Some), [0, 0, 10_000]);
+    set(&pool, 2, Health::Unhealthy, now);
+    assert!(pool.view().resorts && !pool.view().panic);
+    assert_eq!(pool.view().healthy_share, 0.0, "others see it as down");
+    assert_eq!(spread(&pool, now, Some), [10_000, 0, 0]);
+    // Who is ejected instead of unhealthy is out too, and who is not judged yet may be well.
+    set(&pool, 2, Health::Healthy, now);
+    pool.convict(&at(&pool, 2), now);
+    pool.refresh(now);
+    assert_eq!(spread(&pool, now, Some), [10_000, 0, 0]);
+    set(&pool, 0, Health::Unhealthy, now);
+    assert!(!pool.view().resorts, "nobody is left");
+    let fresh = checked(&site, Policy::RoundRobin, 4);
+    set(&fresh, 0, Health::Healthy, now);
+    obey(&fresh, &[(0, Action::Drain)], now);
+    assert!(!fresh.view().resorts, "the others were not asked yet");
 }

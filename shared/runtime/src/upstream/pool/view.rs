@@ -20,7 +20,7 @@ pub struct Member {
     pub endpoint: Arc<Endpoint>,
     /// The weight that the configuration gives it; `None` is drained.
     pub given: Option<Weight>,
-    /// Its weight; `None` is drained, by the configuration or by order.
+    /// Its weight; `None` is drained, by the configuration or by order. Who is drained by order and stands in has none either.
     pub weight: Option<Weight>,
     /// The zone that it stands in.
     pub zone: Option<ZoneName>,
@@ -37,6 +37,8 @@ pub struct PoolView {
     pub members: Vec<Member>,
     /// Health is ignored.
     pub panic: bool,
+    /// New requests go to servers that operators drained: no other can take them.
+    pub resorts: bool,
     /// Routable share of the weight, 0.0 to 1.0.
     pub healthy_share: f64,
     pub(in crate::upstream) built: Instant,
@@ -85,28 +87,34 @@ impl PoolView {
             let is_asked = !member.leaves || stand_in;
             member.weight = member.undrained().filter(|_| is_asked);
         }
+        let resorts = resorts(&members, now);
         let total = weight_of(&members, |_| true);
         let good = weight_of(&members, |member| member.is_routable(now));
         let healthy_share = good as f64 / total.max(1) as f64;
         let before = before.map(|view| view.panic_state);
         let panic_state = Panic::decide(spec, before, healthy_share, now);
         // Who leaves and is well does better than whoever stays and is not.
-        let panic = panic_state.is_on() && total > 0 && !(stand_in && good > 0);
+        let panic = panic_state.is_on() && total > 0 && !(stand_in && good > 0) && !resorts;
         // What nobody has judged yet is better than nothing: a process that starts beside the
         // endpoints it probes would else refuse everything until its second round of probes.
         let hopeful = |member: &Member| good == 0 && member.is_unjudged(now);
-        let is_chosen = |member: &&Member| {
-            member.weight.is_some() && (panic || member.is_routable(now) || hopeful(member))
+        let weight = |member: &Member| {
+            let takes = panic || member.is_routable(now) || hopeful(member);
+            let resort = member.given.filter(|_| resorts && member.stands_in(now));
+            member.weight.filter(|_| takes).or(resort)
         };
-        let part = |member| Part {
-            member,
-            share: if panic {
-                1.0
-            } else {
-                Member::share(member, now)
-            },
+        let part = |member| {
+            Some(Part {
+                member,
+                weight: weight(member)?,
+                share: if panic {
+                    1.0
+                } else {
+                    Member::share(member, now)
+                },
+            })
         };
-        let parts: Vec<Part<'_>> = members.iter().filter(is_chosen).map(part).collect();
+        let parts: Vec<Part<'_>> = members.iter().filter_map(part).collect();
         let ramps = parts.iter().any(|part| part.member.ramp(now) < 1.0);
         let leave = |member: &Member| member.endpoint.leaves_until(now);
         let rebuild_at = [
@@ -134,6 +142,7 @@ impl PoolView {
         Self {
             members,
             panic,
+            resorts,
             healthy_share,
             built: now,
             rebuild_at,
@@ -235,6 +244,11 @@ impl Member {
             && self.endpoint.leaves_until(now).is_none()
     }
 
+    /// Whether an operator drained it and it could serve nevertheless.
+    pub(in crate::upstream) fn stands_in(&self, now: Instant) -> bool {
+        self.endpoint.is_drained() && !self.endpoint.is_off() && self.is_well(now)
+    }
+
     /// Its weight, unless an operator drained it.
     fn undrained(&self) -> Option<Weight> {
         self.given.filter(|_| !self.endpoint.is_drained())
@@ -270,6 +284,13 @@ fn stand_in(members: &[Member], now: Instant) -> bool {
         }
     }
     able || !stays
+}
+
+/// Whether those that operators drained get new requests: when nobody else can take them or may turn out to, and one of them can.
+fn resorts(members: &[Member], now: Instant) -> bool {
+    let mut given = members.iter().filter(|member| member.given.is_some());
+    let could = |m: &Member| !m.endpoint.is_drained() && (m.is_well(now) || m.is_unjudged(now));
+    given.clone().any(|member| member.stands_in(now)) && !given.any(could)
 }
 
 fn weight_of(members: &[Member], filter: impl Fn(&Member) -> bool) -> u64 {
