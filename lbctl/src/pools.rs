@@ -26,6 +26,14 @@ fn draw(answers: &[Answered<Vec<PoolStatus>>], view: View) -> String {
             continue;
         }
         drawn += &table(pools).draw(view);
+        for pool in pools {
+            if let Some(trouble) = &pool.trouble {
+                drawn += &format!(
+                    "! pool {}: {trouble}; the last known servers stay\n",
+                    pool.name
+                );
+            }
+        }
         drawn.push('\n');
         let mut servers = Table::new(endpoint_columns("POOL", "SERVER"));
         for pool in pools {
@@ -56,6 +64,8 @@ fn table(pools: &[PoolStatus]) -> Table {
     for pool in pools {
         let mode = if pool.panic {
             Cell::new("▲ panic: health ignored", Tone::Bad)
+        } else if pool.last_resort {
+            Cell::new("▲ last resort: drained servers", Tone::Bad)
         } else {
             "normal".into()
         };

@@ -3,7 +3,7 @@
 use super::args::Wait;
 use super::roster::{Member, Roster, Seen};
 use crate::failure::{Exit, Failure};
-use lb_core::drain::{Action, Answer, DrainStatus, Record, Stage};
+use lb_core::drain::{Action, Answer, DrainStatus, Record, Rule, Scope, Stage};
 use serde::Serialize;
 
 /// Whether a replica has the order.
@@ -185,12 +185,18 @@ impl Sight {
         let stage = self.status.as_ref().filter(|_| self.has == Has::Yes)?.stage;
         match stage {
             Stage::Suspended => {
+                let (what, rule) = match record.scope {
+                    Scope::Region(_) => ("region", Rule::LastRegion),
+                    Scope::Server { .. } => ("server of its pool", Rule::LastServer),
+                };
                 let message = format!(
-                    "{name} has the order and does not obey it: with the earlier ones it would leave no region in service"
+                    "{name} has the order and does not obey it: with the earlier ones it would leave no {what} in service"
                 );
-                Some(Failure::new(Exit::Refused, message).hint(
-                    "undrain one of the others and it is obeyed, or give it again with --override last_region",
-                ))
+                let hint = format!(
+                    "undrain one of the others and it is obeyed, or give it again with --override {}",
+                    rule.as_str()
+                );
+                Some(Failure::new(Exit::Refused, message).hint(&hint))
             }
             Stage::Undraining | Stage::ExpiredUnhealthy if record.action != Action::Undrain => {
                 let message = format!("the order has expired before it was carried out at {name}");

@@ -15,7 +15,8 @@
 //! one replica at random, which answers for itself only.
 //!
 //! # Limits
-//! At most [`MOST`] pods are asked. A forwarded port ends with its pod; orders outlive it, as they are at the others.
+//! At most [`MOST`] pods are asked. Where there are more, a question is answered by the first of them and says so; an order is refused, as
+//! its progress could not be followed at all of them. A forwarded port ends with its pod; orders outlive it, as they are at the others.
 //!
 //! # Source
 //! Kubernetes, "Extend kubectl with plugins"; `kubectl port-forward`.
@@ -66,6 +67,12 @@ pub(crate) fn run(plugin: PluginArgs) -> Result<(), Failure> {
     }
     let kubectl = Kubectl::new(&pods);
     let names = kubectl.pods(&selector(&pods.selector, whom))?;
+    if let Some(failure) = too_many(names.len()) {
+        if changes(&args.verb) {
+            return Err(failure);
+        }
+        failure.report();
+    }
     // All start before the first is waited for.
     let forwards: Vec<Forward> = names
         .iter()
@@ -93,6 +100,16 @@ pub(crate) fn run(plugin: PluginArgs) -> Result<(), Failure> {
         )?);
     }
     crate::run(args)
+}
+
+/// What is wrong when so many pods are meant, if anything is.
+fn too_many(pods: usize) -> Option<Failure> {
+    if pods <= MOST {
+        return None;
+    }
+    let message = format!("{pods} pods are meant, and no more than {MOST} are asked");
+    let hint = "name fewer by --selector, or ask all from the inside: `kubectl exec POD -- /usr/bin/lbctl …`";
+    Some(Failure::new(Exit::Refused, message).hint(hint))
 }
 
 fn selector(given: &str, whom: Whom) -> String {
@@ -151,6 +168,14 @@ mod tests {
     fn kubectl_s_name_for_it_is_told() {
         assert!(is_meant(Path::new("/usr/local/bin/kubectl-lb")));
         assert!(!is_meant(Path::new("lbctl")));
+    }
+
+    #[test]
+    fn more_pods_than_are_asked_are_not_passed_over_in_silence() {
+        assert_eq!(too_many(MOST), None);
+        let told = too_many(MOST + 1).unwrap();
+        assert_eq!(told.exit, Exit::Refused);
+        assert!(told.message.starts_with("33 pods are meant"), "{told}");
     }
 
     #[test]

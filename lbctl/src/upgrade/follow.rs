@@ -7,16 +7,17 @@ use super::{GRACE, LOOK};
 use crate::failure::{Exit, Failure};
 use lb_core::status::{Handover, HandoverPhase as Phase};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// Exit code of a program whose configuration is at fault.
 const INVALID: i32 = 3;
+/// What a successor may take to answer when its predecessor has given it up: it was silent for seconds before.
+const WAKE: Duration = Duration::from_millis(500);
 
 /// Waits until the successor serves. Where it can't, it is ended, and the predecessor serves.
 pub(super) async fn until_commit(
     place: &Place,
     successor: &mut Successor,
-    attempts: u64,
     limit: Duration,
     steps: &mut Steps,
 ) -> Result<(), Failure> {
@@ -26,7 +27,8 @@ pub(super) async fn until_commit(
     loop {
         let old = place.ask(place.pid).await;
         let new = place.ask(pid).await;
-        let is_ours = old.as_ref().is_some_and(|old| old.attempts > attempts);
+        // Another upgrade may have begun at the same time.
+        let is_ours = old.as_ref().is_some_and(|old| old.peer_pid == Some(pid));
         if is_ours && !greeted {
             greeted = true;
             steps.done("it said hello, and has the sockets; the old process serves");
@@ -62,15 +64,23 @@ pub(super) async fn until_end(
 ) -> Result<(), Failure> {
     let pid = successor.pid();
     let mut settled = false;
+    let mut heard = Instant::now();
     loop {
         let Some(old) = place.ask(place.pid).await else {
             if place.life.goes_on() {
+                if heard.elapsed() > GRACE && is_settled(place, pid).await {
+                    let message =
+                        "does not answer, and is no longer needed: look at it, and end it";
+                    steps.done(&format!("process {} {message}", place.pid));
+                    return confirm(place, successor).await;
+                }
                 sleep(LOOK).await;
                 continue;
             }
             steps.done(&format!("process {} has ended", place.pid));
             return confirm(place, successor).await;
         };
+        heard = Instant::now();
         match old.phase {
             Phase::Retiring if !settled => {
                 settled = true;
@@ -100,18 +110,24 @@ pub(super) async fn until_end(
     }
 }
 
+/// Whether the successor waits for its predecessor no longer.
+async fn is_settled(place: &Place, pid: u32) -> bool {
+    let told = place.ask(pid).await;
+    told.is_some_and(|told| told.phase == Phase::None)
+}
+
 /// Ends a successor that hangs: what it has accepted would hang with it. One that answers leaves by itself. Tells whether it was ended.
 async fn end(place: &Place, successor: &mut Successor) -> bool {
-    let limit = Instant::now() + GRACE;
+    let limit = Instant::now() + WAKE;
     while successor.ended().await.is_none() {
-        if place.ask(successor.pid()).await.is_some() {
-            return false;
+        match timeout_at(limit, place.ask(successor.pid())).await {
+            Ok(Some(_)) => return false,
+            Ok(None) if Instant::now() < limit => sleep(LOOK).await,
+            Ok(None) | Err(_) => {
+                successor.kill().await;
+                return true;
+            }
         }
-        if Instant::now() >= limit {
-            successor.kill().await;
-            return true;
-        }
-        sleep(LOOK).await;
     }
     false
 }
@@ -136,7 +152,7 @@ async fn ended(place: &Place, end: End, successor: &Successor, greeted: bool) ->
         Some(told) if greeted => told.last,
         _ => None,
     };
-    let why = last.map_or("it had not said hello".to_owned(), |last| last.reason);
+    let why = last.map_or("it got no sockets".to_owned(), |last| last.reason);
     let message = format!(
         "rolled back: the new process {end}: {why}; its last words are in {}",
         successor.log

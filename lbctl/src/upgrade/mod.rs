@@ -51,7 +51,7 @@ async fn upgrade(options: &Options, args: &UpgradeArgs) -> Result<(), Failure> {
         place.path.display(),
         running.command()
     ));
-    let before = place.idle().await?;
+    place.idle().await?;
     running.same_unit()?;
     let plan = Plan::new(&running, args)?;
     let version = plan.version().await?;
@@ -68,14 +68,7 @@ async fn upgrade(options: &Options, args: &UpgradeArgs) -> Result<(), Failure> {
         "process {pid} started; it writes to {}",
         successor.log
     ));
-    follow::until_commit(
-        &place,
-        &mut successor,
-        before.attempts,
-        args.ready_timeout,
-        &mut steps,
-    )
-    .await?;
+    follow::until_commit(&place, &mut successor, args.ready_timeout, &mut steps).await?;
     follow::until_end(&place, &mut successor, args.no_wait, &mut steps).await?;
     output::emit(&format!("{pid} serves in place of {}\n", place.pid))
 }

@@ -47,7 +47,7 @@ impl Place {
                 Exit::Unreachable,
                 format!("nothing serves from {shown}: {why}"),
             )
-            .hint("start the program, without --upgrade")
+            .hint("start the program, without --upgrade; if it runs, try again in 3 s: it puts back what somebody removed")
         };
         let pid: u32 = text
             .trim()
@@ -72,7 +72,7 @@ impl Place {
         if !is_socket("upgrade.sock".to_owned()) {
             let message = format!("process {pid} serves, but there is no upgrade.sock in {shown}");
             return Err(Failure::new(Exit::Failed, message)
-                .hint("somebody removed it, or the process is leaving: it serves on; restart it when it may be restarted"));
+                .hint("it is leaving, or somebody removed the socket: a process that serves puts it back within 2 s, so try again"));
         }
         Ok(Self { path, pid, life })
     }
@@ -98,7 +98,7 @@ impl Place {
     }
 
     /// Makes sure that no upgrade is under way.
-    pub(super) async fn idle(&self) -> Result<Handover, Failure> {
+    pub(super) async fn idle(&self) -> Result<(), Failure> {
         let pid = self.pid;
         let Some(state) = self.ask(pid).await else {
             let message = format!("process {pid} does not answer at its admin socket");
@@ -106,7 +106,7 @@ impl Place {
         };
         let with = state.peer_pid.unwrap_or_default();
         match state.phase {
-            HandoverPhase::None => Ok(state),
+            HandoverPhase::None => Ok(()),
             HandoverPhase::OnProbation => Err(Failure::new(
                 Exit::Failed,
                 format!("process {pid} took over from process {with} moments ago"),

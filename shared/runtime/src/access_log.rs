@@ -1,8 +1,10 @@
 //! The access log: one JSON object a line, written by a thread of its own.
 //!
 //! A line is handed over through a bounded queue. When the writer is behind, lines are dropped and
-//! counted; a request never waits for a disk.
+//! counted; a request never waits for a disk. At the end of the process the writer gets a moment for what it has; what a reader
+//! that hangs keeps it from writing is counted and told.
 
+use crate::clock;
 use arc_swap::ArcSwap;
 use lb_core::config::model::AccessLog as Settings;
 use prometheus::IntCounter;
@@ -10,11 +12,19 @@ use serde::Serialize;
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 /// Lines that wait for the writer.
 const QUEUE: usize = 16 << 10;
+/// How long the writer may take for the last lines.
+const FLUSH: Duration = Duration::from_secs(2);
+/// How often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A request, for the log.
 #[derive(Debug, Serialize)]
@@ -78,6 +88,10 @@ pub struct AccessLog {
     queue: Option<SyncSender<String>>,
     settings: ArcSwap<Settings>,
     dropped: IntCounter,
+    /// Lines that the writer was given.
+    given: AtomicU64,
+    /// Lines that it is done with.
+    done: Arc<AtomicU64>,
 }
 
 // === impl AccessLog ===
@@ -88,6 +102,7 @@ impl AccessLog {
     /// # Errors
     /// The file can't be opened, or there is no thread to be had.
     pub fn start(settings: &Settings, dropped: IntCounter) -> io::Result<Self> {
+        let done = Arc::<AtomicU64>::default();
         let queue = match settings.path.as_str() {
             "" => None,
             path => {
@@ -97,7 +112,8 @@ impl AccessLog {
                     Box::new(OpenOptions::new().create(true).append(true).open(path)?)
                 };
                 let (sender, receiver) = sync_channel(QUEUE);
-                let write = move || write_lines(&receiver, sink);
+                let counter = done.clone();
+                let write = move || write_lines(&receiver, sink, &counter);
                 std::thread::Builder::new()
                     .name("access-log".into())
                     .spawn(write)?;
@@ -108,6 +124,8 @@ impl AccessLog {
             queue,
             settings: ArcSwap::from_pointee(settings.clone()),
             dropped,
+            given: AtomicU64::new(0),
+            done,
         })
     }
 
@@ -144,21 +162,48 @@ impl AccessLog {
         let (Some(queue), Ok(text)) = (&self.queue, serde_json::to_string(line)) else {
             return;
         };
+        // First, so that the writer is never ahead.
+        self.given.fetch_add(1, Relaxed);
         if queue.try_send(text).is_err() {
+            self.given.fetch_sub(1, Relaxed);
             self.dropped.inc();
         }
+    }
+
+    /// Waits until every line is written, for a moment at most. For the end of the process: what is not written then is lost.
+    pub(crate) async fn finish(&self) {
+        let begun = clock::now();
+        while self.waiting() > 0 && clock::now().since(begun) < FLUSH {
+            tokio::time::sleep(LOOK).await;
+        }
+        let lost = self.waiting();
+        if lost > 0 {
+            self.dropped.inc_by(lost);
+            log::warn!(
+                "{lost} lines of the access log are lost: its reader did not take them within {FLUSH:?}"
+            );
+        }
+    }
+
+    /// Lines that are not written yet.
+    fn waiting(&self) -> u64 {
+        let done = self.done.load(Acquire);
+        self.given.load(Relaxed).saturating_sub(done)
     }
 }
 
 /// Writes until every front end is gone; flushes when the queue runs empty.
-fn write_lines(lines: &Receiver<String>, sink: Box<dyn Write + Send>) {
+fn write_lines(lines: &Receiver<String>, sink: Box<dyn Write + Send>, done: &AtomicU64) {
     let mut sink = BufWriter::new(sink);
     while let Ok(line) = lines.recv() {
         let mut failed = writeln!(sink, "{line}").is_err();
+        let mut count = 1;
         while let Ok(line) = lines.try_recv() {
             failed |= writeln!(sink, "{line}").is_err();
+            count += 1;
         }
         failed |= sink.flush().is_err();
+        done.fetch_add(count, Release);
         if failed {
             log::debug!("the access log can't be written");
         }

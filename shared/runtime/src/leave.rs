@@ -60,20 +60,36 @@ pub(crate) async fn leave(shared: &Shared, shutdown: &Shutdown) {
         .lifecycle
         .close(shutdown.stream_drain.get(), clock::now());
     log::info!("draining: {} requests in flight", leave.show().0);
-    let (cut, streams) = leave.drained().await;
-    if cut > 0 {
-        shared.metrics.families.drain_aborted.inc_by(cut);
+    if leave.drained().await > 0 {
         log::warn!(
-            "{cut} requests were cut off, {streams} of them streams; shutdown.drain is {}, shutdown.stream_drain {}",
+            "the time is over: shutdown.drain is {}, shutdown.stream_drain {}",
             shutdown.drain,
             shutdown.stream_drain
         );
-        leave.closed(LAST_WORDS).await;
+        closed(shared, LAST_WORDS).await;
     } else {
-        leave.closed(FLUSH).await;
+        closed(shared, FLUSH).await;
+    }
+    cut(shared).await;
+}
+
+/// Ends what is in flight; it is counted, and has its lines in the access log when this returns.
+pub(crate) async fn cut(shared: &Shared) {
+    let (left, streams) = (shared.requests.in_flight(), shared.requests.streams());
+    if left > 0 {
+        shared.metrics.families.drain_aborted.inc_by(left);
+        log::warn!("{left} requests were cut off, {streams} of them streams");
     }
     shared.lifecycle.advance(Stage::Ending);
-    leave.closed(CUT).await;
+    closed(shared, CUT).await;
+}
+
+/// Waits until no connection is open, `limit` at most.
+async fn closed(shared: &Shared, limit: Duration) {
+    let begun = clock::now();
+    while shared.caps.open() > 0 && clock::now().since(begun) < limit {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 // === impl Leave ===
@@ -97,14 +113,14 @@ impl Leave<'_> {
         }
     }
 
-    /// Waits until nothing is in flight, or the deadline; tells how many requests are cut off, and how many of them are
-    /// streams. While streams have time left, so have the others.
-    async fn drained(&self) -> (u64, u64) {
+    /// Waits until nothing is in flight, or the deadline; tells how many requests are left. While streams have time left, so
+    /// have the others.
+    async fn drained(&self) -> u64 {
         let begun = clock::now();
         loop {
             let (left, streams) = self.show();
             if left == 0 || clock::now().since(begun) >= self.limit(streams) {
-                return (left, streams);
+                return left;
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -133,14 +149,6 @@ impl Leave<'_> {
             .drain_progress
             .set(share(clock::now().since(self.begun), whole));
         (left, streams)
-    }
-
-    /// Waits until no connection is open, `limit` at most.
-    async fn closed(&self, limit: Duration) {
-        let begun = clock::now();
-        while self.shared.caps.open() > 0 && clock::now().since(begun) < limit {
-            tokio::time::sleep(LOOK).await;
-        }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Lifecycle {
     drain: Arc<Ramp>,
     /// Another process serves at the same addresses.
     replaced: Arc<AtomicBool>,
+    /// The stage is [`Stage::Ending`]; for those who can't take a lock to find out.
+    ending: Arc<AtomicBool>,
 }
 
 /// When something began, and how long it takes, in nanoseconds.
@@ -66,6 +68,7 @@ impl Default for Lifecycle {
             ramp: Arc::default(),
             drain: Arc::default(),
             replaced: Arc::default(),
+            ending: Arc::default(),
         }
     }
 }
@@ -79,6 +82,9 @@ impl Lifecycle {
 
     /// Goes on to `stage`; never back.
     pub fn advance(&self, stage: Stage) {
+        if stage == Stage::Ending {
+            self.ending.store(true, Relaxed);
+        }
         self.stage.send_if_modified(|now| {
             let forward = stage > *now;
             if forward {
@@ -113,7 +119,19 @@ impl Lifecycle {
     /// Serves again, because the process that replaced this one has died.
     pub(crate) fn resume(&self) {
         self.set_replaced(false);
+        self.ending.store(false, Relaxed);
         self.stage.send_replace(Stage::Serving);
+    }
+
+    /// Whether what is left is cut.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Relaxed)
+    }
+
+    /// Waits until that is over, because the process serves again.
+    pub(crate) async fn resumed(&self) {
+        let mut watch = self.stage.subscribe();
+        let _ = watch.wait_for(|now| *now < Stage::Ending).await;
     }
 
     /// Whether those who send traffic here are to send it elsewhere.

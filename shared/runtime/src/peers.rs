@@ -41,6 +41,18 @@ impl Peers {
         self.replicas.load(Relaxed).saturating_sub(1)
     }
 
+    /// Whether one of the live peers is ready and knows the servers of all its pools.
+    #[must_use]
+    pub(crate) fn is_any_informed(&self) -> bool {
+        self.roster().is_any_informed()
+    }
+
+    /// Whether this replica, which refuses new work, may be unready.
+    #[must_use]
+    pub(crate) fn may_stand_aside(&self) -> bool {
+        self.roster().may_stand_aside()
+    }
+
     /// Each peer as a status shows it.
     #[must_use]
     pub fn status(&self) -> Vec<PeerStatus> {
@@ -109,5 +121,7 @@ pub(crate) fn identify(identity: &Identity, leaving: bool) -> ReplicaIdentity {
         replica: identity.replica.clone(),
         boot_id: identity.boot_id,
         leaving,
+        informed: false,
+        overloaded: false,
     }
 }

@@ -15,7 +15,7 @@ use crate::sockets::{self, Sockets};
 use crate::supervise::{self, Posts};
 use crate::tier::TierProgram;
 use crate::worker::{self, Pulse, Requests, Shared};
-use crate::{clock, control, explain, peers, state, status, steer, writes};
+use crate::{clock, control, explain, peers, signals, state, status, steer, writes};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use lb_core::config::model::Admin;
@@ -25,11 +25,8 @@ use lb_core::status::{
 };
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
-
-/// How long the first sweep of probes may keep a replica from being ready.
-const PROBE_GRACE: Duration = Duration::from_secs(5);
 
 /// A running program.
 pub struct Process<T: TierProgram> {
@@ -40,6 +37,8 @@ pub struct Process<T: TierProgram> {
     pub(crate) started_unix_ms: u64,
     /// It was ready once: what is learned later, or read from a new file, no longer makes it unready.
     pub(crate) warm: AtomicBool,
+    /// When it last waited to be told of servers, in nanoseconds.
+    pub(crate) waited: AtomicU64,
     /// How far an upgrade is.
     pub(crate) journal: Arc<Journal>,
 }
@@ -62,6 +61,10 @@ pub struct Start {
 /// # Errors
 /// The configuration, a file or an address can't be used; nothing was served then.
 pub fn run<T: TierProgram>(path: &Path, start: &Start) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async { signals::shield() })?;
     let (config, hash) = reload::load::<T>(path)?;
     let common = T::common(&config);
     let base = path.parent().unwrap_or(Path::new(".")).to_owned();
@@ -82,9 +85,6 @@ pub fn run<T: TierProgram>(path: &Path, start: &Start) -> anyhow::Result<()> {
     let plan = build::plan::<T>(&config, &site, 1).map_err(anyhow::Error::msg)?;
     let log = AccessLog::start(common.access_log, metrics.families.log_dropped.clone())
         .with_context(|| format!("access_log.path {}", common.access_log.path))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     // From here on somebody waits: whatever can fail by itself has been tried.
     let claim = supervise::claim::<T>(&common, &hash, directory.as_ref(), start);
     let (succession, inherited) = runtime.block_on(claim)?.unzip();
@@ -109,7 +109,7 @@ pub fn run<T: TierProgram>(path: &Path, start: &Start) -> anyhow::Result<()> {
     let gate = gate(common.admin, &site)?;
     let threading = common.threading;
     let listeners = sockets.bound(common.listeners);
-    let posts = Posts::new::<T>(&sockets, threads, &shared, journal);
+    let posts = Posts::new::<T>(&sockets, threads, &shared, journal, start);
     let reload = Reload::<T>::new(
         path.to_owned(),
         site.clone(),
@@ -125,6 +125,7 @@ pub fn run<T: TierProgram>(path: &Path, start: &Start) -> anyhow::Result<()> {
         threads,
         started_unix_ms: clock::unix_millis(),
         warm: AtomicBool::new(false),
+        waited: AtomicU64::new(0),
         journal: posts.estate.journal.clone(),
     });
     let Sockets { rows, admin, taken } = sockets;
@@ -134,7 +135,11 @@ pub fn run<T: TierProgram>(path: &Path, start: &Start) -> anyhow::Result<()> {
     worker::start(&shared, rows, threading, threads)?;
     let succession = succession.map(|succession| (succession, taken));
     let life = process.live(&admin, directory, succession, posts, start);
-    runtime.block_on(life)
+    runtime.block_on(async {
+        let end = life.await;
+        shared.log.finish().await;
+        end
+    })
 }
 
 /// Who may write. A file of tokens that can't be used is a fault now, before anybody needs it.
@@ -176,62 +181,6 @@ impl<T: TierProgram> Process<T> {
         );
         self.shared.lifecycle.advance(Stage::Serving);
     }
-
-    /// Whether readiness says that this process leaves: not at once where that would end traffic sooner than it should.
-    fn has_left(&self) -> bool {
-        let delay = || self.shared.plan.load().shutdown.readiness_fail_delay.get();
-        let left_at = self.shared.lifecycle.left_at();
-        left_at.is_some_and(|at| clock::now() >= at + delay())
-    }
-
-    /// Whether this replica should get traffic.
-    pub(crate) fn readiness(&self) -> Readiness {
-        let lifecycle = &self.shared.lifecycle;
-        let mut pending = Vec::new();
-        if lifecycle.stage() == Stage::Starting {
-            pending.push("listeners".to_owned());
-        }
-        pending.extend(self.unready());
-        let ready = pending.is_empty() && !self.has_left() && !self.shared.overload.refuses();
-        pending.extend(self.shared.overload.complaint());
-        Readiness { ready, pending }
-    }
-
-    /// What is not known yet, or can't be reached, of what it sends requests to.
-    pub(crate) fn unready(&self) -> Vec<String> {
-        let mut pending = Vec::new();
-        let grace = u64::try_from(PROBE_GRACE.as_nanos()).unwrap_or(0);
-        if !self.warm.load(Relaxed) && clock::now().as_nanos() < grace {
-            for pool in &self.shared.plan.load().pools {
-                let view = pool.view();
-                let unknown = view.members.iter().filter(|member| {
-                    pool.spec.check.enabled && member.endpoint.last_check().is_none()
-                });
-                // An empty list that was found is an answer, too.
-                let is_awaited = view.members.is_empty() && pool.found() == 0;
-                let unknown = unknown.count() + usize::from(is_awaited);
-                if unknown > 0 {
-                    pending.push(format!(
-                        "first probes of pool {} ({unknown} left)",
-                        pool.spec.name
-                    ));
-                }
-            }
-        }
-        if !self.warm.load(Relaxed) {
-            let plan = self.shared.plan.load();
-            let regions = plan.regions.iter().flat_map(|set| set.unsettled());
-            pending.extend(regions.map(|name| format!("the verdict on region {name}")));
-        }
-        if pending.is_empty() {
-            self.warm.store(true, Relaxed);
-        }
-        let regions = self.shared.plan.load().regions.clone();
-        if regions.is_some_and(|set| set.together.is_isolated() && set.view().fails_open) {
-            pending.push("a way to the regions: none can be reached from here".to_owned());
-        }
-        pending
-    }
 }
 
 #[async_trait::async_trait]
@@ -254,7 +203,11 @@ impl<T: TierProgram> AdminSource for Process<T> {
 
     fn identity(&self) -> ReplicaIdentity {
         let identity = &self.shared.plan.load().identity;
-        peers::identify(identity, self.shared.lifecycle.tells_leaving())
+        ReplicaIdentity {
+            informed: self.is_informed(),
+            overloaded: self.shared.overload.refuses(),
+            ..peers::identify(identity, self.shared.lifecycle.tells_leaving())
+        }
     }
 
     fn region_report(&self) -> Option<serde_json::Value> {

@@ -142,10 +142,12 @@ fn utilization(plan: &Plan, rps: f64) -> Option<f64> {
     limits.chain(configured).reduce(f64::max)
 }
 
-/// Endpoints, healthy endpoints, and the healthy share of the weight over all pools.
+/// Endpoints, healthy endpoints, and the healthy share of the weight over all pools. A pool that was scaled to zero is no
+/// illness of the region: it doesn't count, unless all are empty.
 fn health(plan: &Plan) -> (u32, u32, f64) {
     let (mut total, mut healthy, mut shares) = (0, 0, Vec::new());
-    for pool in &plan.pools {
+    let is_bare = plan.pools.iter().all(|pool| pool.is_empty());
+    for pool in plan.pools.iter().filter(|pool| is_bare || !pool.is_empty()) {
         let view = pool.view();
         for member in view.members.iter().filter(|member| member.weight.is_some()) {
             total += 1;

@@ -1,4 +1,8 @@
-//! Whatever tells this process to end.
+//! Whatever tells this process to end, and what must not end it by accident.
+//!
+//! A signal that nobody handles kills. SIGHUP is a reload and may come while the process starts (a supervisor, a script after a change of the
+//! configuration), and SIGQUIT begins an upgrade in nginx and in Pingora: here a successor begins it, and without one there is
+//! nothing to hand over. So both are taken before anything else is done.
 
 use crate::process::Start;
 use rustix::process::{Pid, test_kill_process};
@@ -15,6 +19,25 @@ pub(crate) struct Signals {
     term: Signal,
     interrupt: Signal,
     orphaned: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// Takes the signals that must not end the process. Needs an event loop, and holds for the process's life: SIGHUP is obeyed by whoever listens
+/// to it later, and what comes before is read anyway.
+///
+/// # Errors
+/// The system takes no handler.
+pub(crate) fn shield() -> io::Result<()> {
+    let _taken = signal(SignalKind::hangup())?;
+    let mut quit = signal(SignalKind::quit())?;
+    tokio::spawn(async move {
+        while quit.recv().await.is_some() {
+            log::warn!(
+                "SIGQUIT is ignored: nobody waits to take over, and an upgrade begins with the successor (`lbctl upgrade`, or `run --upgrade`); \
+                 to end this process, send SIGTERM"
+            );
+        }
+    });
+    Ok(())
 }
 
 // === impl Signals ===

@@ -1,6 +1,6 @@
 //! The listening sockets of a process: bound here, or handed over by the process before.
 
-use crate::admin::{AdminServer, Doors};
+use crate::admin::{AdminServer, Doors, LocalDoor};
 use crate::build::Site;
 use crate::handover::{Gate, Inheritance, RunDirectory, Slot};
 use crate::listen::{self, BoundListener, Counts, TlsListener};
@@ -65,11 +65,10 @@ pub(crate) fn bind(
     };
     let address = listener.local_addr().unwrap_or(common.admin.address);
     let gate = if upgrade { Gate::Shut } else { Gate::Open };
-    let own = |directory: &RunDirectory| directory.bind(directory.admin(std::process::id()));
     let admin = Doors {
         listener,
         slot: Slot::new("admin", address, gate),
-        local: directory.map(own).transpose()?,
+        local: directory.map(LocalDoor::open).transpose()?,
     };
     Ok(Sockets {
         rows,

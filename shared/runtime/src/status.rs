@@ -22,6 +22,9 @@ use std::time::Duration;
 /// The state of a pool's member, and why.
 pub(crate) fn state_of(member: &Member, now: Instant) -> (EndpointState, String) {
     let endpoint = &member.endpoint;
+    if endpoint.is_off() {
+        return (EndpointState::Drained, "turned off by order".to_owned());
+    }
     if endpoint.is_drained() {
         return (EndpointState::Drained, "by order".to_owned());
     }
@@ -205,6 +208,7 @@ fn pool_status(pool: &Pool) -> PoolStatus {
         protocol: format!("{:?}", pool.spec.protocol).to_lowercase(),
         tls: pool.target.is_tls(),
         panic: view.panic,
+        last_resort: view.resorts,
         healthy: count(
             view.members
                 .iter()
@@ -220,6 +224,7 @@ fn pool_status(pool: &Pool) -> PoolStatus {
         requests_total: view.members.iter().map(|m| m.endpoint.counts().0).sum(),
         retries_total: pool.metrics.retries(),
         retries_refused_total: pool.metrics.budget_exhausted.get(),
+        trouble: pool.lookups.trouble(),
         admission: admission(&pool.admission.snapshot()),
         endpoints: view
             .members

@@ -12,7 +12,7 @@ use crate::signals::Signals;
 use crate::sockets::Sockets;
 use crate::tier::{Common, TierProgram};
 use crate::worker::Shared;
-use crate::{clock, leave, reload};
+use crate::{clock, leave, reload, watchdog};
 use lb_core::config::scalar::DurationText;
 use lb_core::status::Tier as TierStatus;
 use std::convert::Infallible;
@@ -64,7 +64,7 @@ pub(crate) fn directory(
         );
         return Ok(None);
     };
-    let directory = RunDirectory::open(&base.join(path))?;
+    let mut directory = RunDirectory::open(&base.join(path))?;
     if start.upgrade.is_none() {
         directory.claim()?;
     }
@@ -106,6 +106,7 @@ impl Posts {
         threads: usize,
         shared: &Shared,
         journal: Journal,
+        start: &Start,
     ) -> Self {
         let (first, late) = sockets.gates();
         let estate = Estate::new(
@@ -115,6 +116,7 @@ impl Posts {
             shared.lifecycle.clone(),
             shared.orders.clone(),
             journal,
+            start.probation.unwrap_or(PROBATION),
         );
         Self {
             estate: Arc::new(estate),
@@ -137,11 +139,13 @@ impl<T: TierProgram> Process<T> {
         start: &Start,
     ) -> anyhow::Result<()> {
         let mut signals = Signals::new(start)?;
-        let draft = directory.map(Draft::new).transpose()?;
-        let publish = |draft: Draft| draft.publish(posts.estate.clone());
+        watchdog::start(&self.shared, &self.journal, succession.is_some());
+        let draft = directory.map(|directory| Draft::new(directory, admin.local()));
+        let draft = draft.transpose()?;
+        let publish = |draft: Draft| Offer::publish(draft, posts.estate.clone());
         let (offer, parent) = if let Some((mut succession, taken)) = succession {
             let orders = tokio::select! {
-                ready = succession.get_ready(taken, &self.journal, || self.unready()) => ready?,
+                ready = succession.get_ready(taken, &self.journal, || self.unready(true)) => ready?,
                 _ = signals.next() => {
                     log::info!("told to end before it took over; the process that serves goes on");
                     succession.leave().await;
@@ -152,8 +156,9 @@ impl<T: TierProgram> Process<T> {
                 log::error!("orders of the process before are not taken: {error}");
             }
             self.announce(admin);
-            posts.first.iter().for_each(|slot| slot.set(Gate::Open));
+            // Before a connection is accepted, which would be lost if this failed.
             let offer = draft.map(publish).transpose()?;
+            posts.first.iter().for_each(|slot| slot.set(Gate::Open));
             let shared = self.shared.clone();
             let turns = move || shared.pulse.is_alive(clock::now());
             let parent = succession.took(&posts.estate, posts.late, turns).await;
@@ -170,7 +175,7 @@ impl<T: TierProgram> Process<T> {
 
     async fn supervise(
         self: &Arc<Self>,
-        mut offer: Option<Offer>,
+        offer: Option<Offer>,
         mut parent: Option<Parent>,
         probation: Duration,
         signals: &mut Signals,
@@ -183,6 +188,10 @@ impl<T: TierProgram> Process<T> {
                 End::Dismissed(reason) => {
                     log::error!("the process before serves again: {reason}");
                     self.shared.lifecycle.set_replaced(true);
+                    // At once, and not after the drain: the directory is that process's.
+                    if let Some(offer) = offer {
+                        offer.withdraw();
+                    }
                     self.leave(false).await;
                     anyhow::bail!("the process before serves again: {reason}");
                 }
@@ -197,10 +206,8 @@ impl<T: TierProgram> Process<T> {
                 return Ok(());
             }
             // It serves again after the death of its successor.
-            if let Some(offer) = offer.as_mut()
-                && let Err(error) = offer.reopen()
-            {
-                log::error!("no further upgrade is possible: {error}");
+            if let Some(offer) = &offer {
+                offer.take_back();
             }
         }
     }
@@ -230,7 +237,10 @@ impl<T: TierProgram> Process<T> {
         }
         tokio::select! {
             () = self.finish(has_time, offer) => {}
-            _ = signals.next() => log::warn!("second signal: ending at once"),
+            _ = signals.next() => {
+                log::warn!("second signal: ending at once");
+                leave::cut(&self.shared).await;
+            }
             never = replaced_meanwhile(&self.shared, attend) => match never {},
         }
         End::Told

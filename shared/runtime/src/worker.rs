@@ -6,6 +6,7 @@
 
 use crate::access_log::AccessLog;
 use crate::clock;
+use crate::cut::Cut;
 use crate::lifecycle::Lifecycle;
 use crate::listen::{self, BoundListener, Caps};
 use crate::metrics::Metrics;
@@ -18,6 +19,9 @@ use crate::upstream::Dialer;
 use arc_swap::ArcSwap;
 use lb_core::config::model::Threading;
 use lb_core::time::Instant;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -27,6 +31,8 @@ use std::time::Duration;
 const PULSE: Duration = Duration::from_millis(100);
 /// A loop that has not turned for this long is stuck.
 const PULSE_LIMIT: Duration = Duration::from_secs(5);
+/// Parts of the table of connections that carry streams, each behind a lock of its own.
+const PARTS: usize = 16;
 
 /// What all threads share.
 #[derive(Debug)]
@@ -64,6 +70,9 @@ pub struct Requests {
     shed: AtomicU64,
     /// Tunnels and event streams in flight.
     streams: AtomicU64,
+    /// How many of them each connection carries, by its other end. Only those that carry some.
+    /// In parts, as each call of gRPC comes here: those of one event loop seldom meet another's.
+    carriers: [Mutex<HashMap<SocketAddr, u32>>; PARTS],
 }
 
 /// When each event loop last turned, and how late.
@@ -89,13 +98,21 @@ pub(crate) struct Ongoing(Arc<Shared>);
 /// A tunnel or an event stream that is in flight.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Streaming(Arc<Shared>);
+pub(crate) struct Streaming {
+    shared: Arc<Shared>,
+    peer: SocketAddr,
+}
 
 /// One event loop's upstream connections and what it shares with the others.
 pub struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) dialer: Dialer,
+    pub(crate) cut: Cut,
     me: Weak<Self>,
+}
+
+fn locked<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // === impl Requests ===
@@ -124,6 +141,18 @@ impl Requests {
     #[must_use]
     pub fn streams(&self) -> u64 {
         self.streams.load(Relaxed)
+    }
+
+    /// Connections that carry such streams: over HTTP/2 one may carry many.
+    #[must_use]
+    pub fn carriers(&self) -> u64 {
+        let parts = self.carriers.iter();
+        parts.map(|part| locked(part).len() as u64).sum()
+    }
+
+    fn carried(&self, peer: SocketAddr) -> Option<MutexGuard<'_, HashMap<SocketAddr, u32>>> {
+        let part = usize::from(peer.port()) % PARTS;
+        self.carriers.get(part).map(locked)
     }
 
     /// Requests refused for overload since the start.
@@ -204,15 +233,29 @@ impl Drop for Ongoing {
 }
 
 impl Streaming {
-    pub(crate) fn begin(shared: &Arc<Shared>) -> Self {
+    pub(crate) fn begin(shared: &Arc<Shared>, peer: SocketAddr) -> Self {
         shared.requests.streams.fetch_add(1, Relaxed);
-        Self(shared.clone())
+        if let Some(mut carried) = shared.requests.carried(peer) {
+            *carried.entry(peer).or_default() += 1;
+        }
+        let shared = shared.clone();
+        Self { shared, peer }
     }
 }
 
 impl Drop for Streaming {
     fn drop(&mut self) {
-        self.0.requests.streams.fetch_sub(1, Relaxed);
+        let requests = &self.shared.requests;
+        requests.streams.fetch_sub(1, Relaxed);
+        let carried = requests.carried(self.peer);
+        if let Some(mut carried) = carried
+            && let Entry::Occupied(mut carried) = carried.entry(self.peer)
+        {
+            *carried.get_mut() -= 1;
+            if *carried.get() == 0 {
+                carried.remove();
+            }
+        }
     }
 }
 
@@ -223,6 +266,7 @@ impl Worker {
         Arc::new_cyclic(|me| Self {
             shared,
             dialer: Dialer::new(),
+            cut: Cut::default(),
             me: me.clone(),
         })
     }
@@ -289,6 +333,15 @@ async fn serve(shared: Arc<Shared>, sockets: Vec<BoundListener>) {
     let alive = shared.clone();
     let pulse = tokio::spawn(async move { alive.pulse.beat().await });
     let worker = Worker::new(shared);
+    let cutter = worker.clone();
+    tokio::spawn(async move {
+        let lifecycle = &cutter.shared.lifecycle;
+        loop {
+            lifecycle.ending().reached().await;
+            cutter.cut.tell();
+            lifecycle.resumed().await;
+        }
+    });
     let sweeper = worker.clone();
     let sweep = tokio::spawn(async move { sweeper.dialer.keep_swept().await });
     let accepting: Vec<_> = sockets

@@ -23,6 +23,7 @@
 
 mod answer;
 mod gate;
+mod local;
 mod query;
 mod routes;
 mod server;
@@ -30,6 +31,7 @@ mod token;
 mod write;
 
 pub use gate::{Gate, REQUEST_FIELD, Visitor};
+pub(crate) use local::LocalDoor;
 pub(crate) use server::Doors;
 pub use server::{AdminError, AdminHandle, AdminServer};
 pub use token::{TokenError, TokenFile};

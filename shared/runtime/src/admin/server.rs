@@ -2,9 +2,9 @@
 
 use super::{
     AdminSource, CONNECTION_LIFETIME, Gate, HEAD_TIMEOUT, MAX_CONNECTIONS, MAX_HEAD, Visitor,
-    answer::Body, routes,
+    answer::Body, local::Listeners, local::LocalDoor, routes,
 };
-use crate::handover::{Gate as Door, Slot, SocketFile, Watch};
+use crate::handover::{Gate as Door, Slot, Watch};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -13,12 +13,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixListener as StdUnixListener;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Pause after the system refused to accept, which happens when file descriptors have run out.
@@ -45,7 +44,7 @@ pub(crate) struct Doors {
     /// The listener's place in the process.
     pub(crate) slot: Arc<Slot>,
     /// For the user of this process, also when another process has the listener.
-    pub(crate) local: Option<(StdUnixListener, SocketFile)>,
+    pub(crate) local: Option<(Arc<LocalDoor>, Listeners)>,
 }
 
 /// The running listener. It stops when this is dropped, so keep it until the process exits.
@@ -53,7 +52,7 @@ pub(crate) struct Doors {
 #[derive(Debug)]
 pub struct AdminHandle {
     local_addr: SocketAddr,
-    _file: Option<SocketFile>,
+    local: Option<Arc<LocalDoor>>,
     /// Closed by the drop, which is the signal to stop.
     _stop: oneshot::Sender<Infallible>,
 }
@@ -131,11 +130,11 @@ impl AdminServer {
             source,
             gate: Arc::new(gate),
         };
-        let (local, file) = doors.local.unzip();
+        let (local, listeners) = doors.local.unzip();
         let (listener, slot) = (doors.listener, doors.slot);
         let run = async move {
             tokio::select! {
-                () = accept(listener, slot, local, desk) => {}
+                () = accept(listener, slot, listeners, desk) => {}
                 _ = stopped => {}
             }
         };
@@ -145,7 +144,7 @@ impl AdminServer {
             .map_err(AdminError::Thread)?;
         Ok(AdminHandle {
             local_addr,
-            _file: file,
+            local,
             _stop: stop,
         })
     }
@@ -158,6 +157,11 @@ impl AdminHandle {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The socket in the run directory, if there is one.
+    pub(crate) fn local(&self) -> Option<Arc<LocalDoor>> {
+        self.local.clone()
     }
 }
 
@@ -183,20 +187,17 @@ fn remedy(error: &io::Error, address: SocketAddr) -> String {
 async fn accept(
     listener: std::net::TcpListener,
     slot: Arc<Slot>,
-    local: Option<StdUnixListener>,
+    local: Option<Listeners>,
     desk: Desk,
 ) {
-    let doors = TcpListener::from_std(listener)
-        .and_then(|tcp| Ok((tcp, local.map(UnixListener::from_std).transpose()?)));
-    let (tcp, local) = match doors {
-        Ok(doors) => doors,
+    let tcp = match TcpListener::from_std(listener) {
+        Ok(tcp) => Arc::new(tcp),
         Err(error) => return log::error!("admin: the listener can't be watched: {error}"),
     };
-    let tcp = Arc::new(tcp);
     slot.hold(&tcp);
     let inside = async {
         match local {
-            Some(local) => accept_local(local, &desk).await,
+            Some(listeners) => accept_local(listeners, &desk).await,
             None => std::future::pending().await,
         }
     };
@@ -229,14 +230,25 @@ async fn accept_all(listener: &TcpListener, slot: &Slot, desk: &Desk) {
 }
 
 /// The user of this process and root: the socket is in a directory of theirs.
-async fn accept_local(listener: UnixListener, desk: &Desk) {
+async fn accept_local(mut listeners: Listeners, desk: &Desk) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut listener: Option<UnixListener> = None;
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        let accepted = tokio::select! {
+            Some(fresh) = listeners.recv() => {
+                match UnixListener::from_std(fresh) {
+                    Ok(fresh) => listener = Some(fresh),
+                    Err(error) => log::error!("admin: the local socket can't be watched: {error}"),
+                }
+                continue;
+            }
+            accepted = next(listener.as_ref()) => accepted,
+        };
+        match accepted {
+            Ok(stream) => {
                 let visitor = Visitor {
                     name: "the local socket".to_owned(),
                     trusted: true,
@@ -245,6 +257,13 @@ async fn accept_local(listener: UnixListener, desk: &Desk) {
             }
             Err(error) => pause(&error).await,
         }
+    }
+}
+
+async fn next(listener: Option<&UnixListener>) -> io::Result<UnixStream> {
+    match listener {
+        Some(listener) => Ok(listener.accept().await?.0),
+        None => std::future::pending().await,
     }
 }
 

@@ -4,9 +4,11 @@
 //! [`Site`]; a plan only refers to it, so that a reload keeps it.
 
 mod kept;
+mod lookups;
 mod pools;
 mod rules;
 
+pub use lookups::Lookups;
 pub use pools::{MemberSpec, PoolSpec};
 
 use crate::clock;
@@ -175,13 +177,6 @@ impl Site {
             .entry((route.to_owned(), numbers))
             .or_insert_with(make)
             .clone()
-    }
-
-    /// How the resolving of `host:port` fares.
-    #[must_use]
-    pub fn lookups(&self, address: &str) -> Arc<WatchStats> {
-        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
-        lookups.entry(address.to_owned()).or_default().clone()
     }
 
     /// What is known of a region; it belongs to the region's name.

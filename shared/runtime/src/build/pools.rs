@@ -171,7 +171,8 @@ impl Site {
             ));
         }
         let (version, members) = self.members(&spec, &target);
-        let pool = Pool::new(
+        let lookups = self.lookups_of(&spec);
+        let mut pool = Pool::new(
             spec,
             target,
             metrics,
@@ -180,6 +181,7 @@ impl Site {
             self.changes.clone(),
             clock::now(),
         );
+        pool.lookups = lookups;
         pool.set_found(version);
         Ok(Arc::new(pool))
     }
@@ -212,7 +214,19 @@ impl Site {
                 maker.add(&server.name, address, server.host(), server.weight, zone);
             }
         }
-        let members = maker.members;
+        let Maker {
+            orders,
+            now,
+            members,
+            ..
+        } = maker;
+        let ordered = orders.of(&spec.name, &members);
+        for member in &members {
+            let ordered = ordered.get(&member.endpoint.key.server);
+            member
+                .endpoint
+                .set_ordered(ordered.copied().unwrap_or_default(), now);
+        }
         if !members.is_empty() {
             self.settle(&spec.name);
         }
@@ -244,8 +258,6 @@ impl Maker<'_> {
         zone: Option<ZoneName>,
     ) {
         let endpoint = self.endpoint(server, address, host);
-        let drained = self.orders.drains(&self.spec.name, server);
-        endpoint.set_drained(drained, self.now);
         let given = Weight::new(weight);
         self.members.push(Member {
             endpoint,

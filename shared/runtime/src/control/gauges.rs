@@ -1,20 +1,24 @@
 //! Gauges that follow a state: brought up to date once a second.
 
-use super::services::services_of;
 use crate::build::{PoolSpec, Site};
 use crate::clock;
 use crate::metrics::EndpointMetrics;
 use crate::status;
+use crate::steer;
 use crate::worker::Shared;
+use lb_core::drain::Stage;
 use lb_core::status::{EndpointState, RegionState};
 use lb_core::time::Instant;
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// The series that were written, so that those of a server that is gone can be taken out.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
     servers: HashSet<(String, String)>,
+    /// Pools whose servers are found.
+    found: HashSet<String>,
 }
 
 // === impl Gauges ===
@@ -30,11 +34,19 @@ impl Gauges {
             .connections
             .with_label_values(&["open"])
             .set(shared.caps.open().into());
-        let mut seen = HashSet::new();
+        let orders = steer::drains(shared);
+        let suspended = orders.iter().filter(|o| o.stage == Stage::Suspended);
+        let suspended = i64::try_from(suspended.count());
+        families.orders_suspended.set(suspended.unwrap_or(i64::MAX));
+        let (mut seen, mut found) = (HashSet::new(), HashSet::new());
         for pool in &plan.pools {
             let view = pool.view();
             let name = pool.spec.name.as_str();
-            lookups(site, &pool.spec, now);
+            if let Some(at) = last_sync(site, &pool.spec, now) {
+                let last_sync = &families.discovery_last_sync;
+                last_sync.with_label_values(&[name]).set(at);
+                found.insert(name.to_owned());
+            }
             pool.admission.export();
             let in_flight = view
                 .members
@@ -75,6 +87,11 @@ impl Gauges {
             }
         }
         self.servers = seen;
+        // Else a pool that is gone would look as if it had not been heard of for long.
+        for pool in self.found.difference(&found) {
+            let _ = families.discovery_last_sync.remove_label_values(&[pool]);
+        }
+        self.found = found;
         let Some(regions) = &plan.regions else { return };
         families
             .region_isolated
@@ -111,19 +128,17 @@ impl Gauges {
     }
 }
 
-/// When the names of a pool were last resolved, or the slices of its Services heard of: the oldest counts. Nothing for literal addresses.
-fn lookups(site: &Site, spec: &PoolSpec, now: Instant) {
+/// When the names of a pool were last resolved, or the slices of its Services heard of, in seconds since 1970: the oldest counts, and 0
+/// is never. None for literal addresses.
+fn last_sync(site: &Site, spec: &PoolSpec, now: Instant) -> Option<f64> {
     let names = spec
         .members
         .iter()
         .filter(|member| member.address.parse::<SocketAddr>().is_err());
-    let ages = names.filter_map(|member| site.lookups(&member.address).age(now));
+    let names = names.map(|member| site.lookups(&member.address).age(now));
     let services = spec.services.iter();
-    let found = services.filter_map(|_| site.lookups(&services_of(&spec.name)).age(now));
-    let ages = ages.chain(found);
-    if let Some(age) = ages.max() {
-        let last_sync = &site.metrics.families.discovery_last_sync;
-        let at = clock::unix_millis() as f64 / 1e3 - age.as_secs_f64();
-        last_sync.with_label_values(&[&spec.name]).set(at);
-    }
+    let services = services.map(|_| site.services(&spec.name).age(now));
+    let at = |age: Duration| clock::unix_millis() as f64 / 1e3 - age.as_secs_f64();
+    let times = names.chain(services).map(|age| age.map_or(0.0, at));
+    times.reduce(f64::min)
 }

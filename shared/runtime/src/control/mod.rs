@@ -94,6 +94,7 @@ async fn run(shared: Arc<Shared>, site: Arc<Site>) {
             }
         }
         let plan = shared.plan.load_full();
+        overload.glance(&plan.limits.overload, &shared.overload);
         let start = clock::now();
         let is_due = start >= rest_until && names::changed(&plan, &site);
         if plan.generation != generation || is_due {

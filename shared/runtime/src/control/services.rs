@@ -9,11 +9,6 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Watches(Tasks<(String, String)>);
 
-/// What the watch of a pool is called among the look-ups of names, where a colon stands before a port only.
-pub(super) fn services_of(pool: &str) -> String {
-    format!("services of {pool}")
-}
-
 // === impl Watches ===
 
 impl Watches {
@@ -43,7 +38,7 @@ fn start(spec: &crate::build::PoolSpec, site: &Arc<Site>) -> Option<tokio::task:
     };
     let site = site.clone();
     let task = tokio::spawn(async move {
-        let stats = site.lookups(&services_of(&target.pool));
+        let stats = site.services(&target.pool);
         let lists = &site.metrics.families.discovery_lists;
         let lists = lists.with_label_values(&[&target.pool]);
         follow(&target, &site.base, &stats, |list| {

@@ -183,7 +183,7 @@ pub(super) fn record(worker: &Worker, session: &ServerSession, request: &Request
         // What is refused by a limit is no failure.
         if !matches!(
             reason,
-            Reason::ClientLeft | Reason::Overloaded | Reason::RateLimited
+            Reason::ClientLeft | Reason::CutOff | Reason::Overloaded | Reason::RateLimited
         ) {
             worker.shared.requests.fail();
             request.rule.metrics.fail();

@@ -253,6 +253,7 @@ fn remedy(reason: Reason) -> &'static str {
         Reason::BodyTooLarge => "the body is too large",
         Reason::ClientTimeout => "the request's body did not arrive in time",
         Reason::ClientLeft => "the client left",
+        Reason::CutOff => "this process ended before the request did",
         Reason::FaultInjected => "a fault that the route's configuration asks for",
     }
 }

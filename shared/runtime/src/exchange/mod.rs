@@ -73,9 +73,16 @@ pub(crate) async fn serve(
     let Some(rule) = route.and_then(|index| plan.rules.get(index).cloned()) else {
         return turn_away(worker, session, &plan, &admitted, started, Reason::NoRoute).await;
     };
-    let mut request = Request::new(plan, rule, admitted, session.req_header(), started);
+    let mut request = Request::new(
+        plan,
+        rule,
+        admitted,
+        session.req_header(),
+        connection.peer,
+        started,
+    );
     request.tells_leaving = request.trusted && worker.shared.lifecycle.tells_leaving();
-    let ended = run(worker, session, connection, &mut request).await;
+    let ended = unless_cut(worker, session, connection, &mut request).await;
     // However long the client takes to read an answer of ours, the pool has no part in it.
     request.entry = None;
     mirror::send(worker, &mut request);
@@ -133,6 +140,39 @@ async fn turn_away(
         .await;
     account::unrouted(worker, plan, session, admitted, started, status, reason);
     status.is_some() && is_delivered(session, plan.limits.write_timeout.get()).await
+}
+
+/// Runs a routed request to its end, or to that of the process.
+async fn unless_cut(
+    worker: &Worker,
+    session: &mut ServerSession,
+    connection: Connection,
+    request: &mut Request,
+) -> Ended {
+    let is_over = || worker.shared.lifecycle.is_ending();
+    let is_http1 = session.as_http1().is_some();
+    let ended = {
+        let mut work = std::pin::pin!(run(worker, session, connection, request));
+        if is_http1 {
+            worker.cut.unless(is_over, work.as_mut()).await
+        } else {
+            // A connection of HTTP/2 tells its streams itself, with a code that tells its client.
+            Some(work.await)
+        }
+    };
+    match ended {
+        Some(Ended::Broken { status, .. }) if is_over() => Ended::Broken {
+            status,
+            reason: Reason::CutOff,
+        },
+        Some(ended) => ended,
+        None => Ended::Broken {
+            status: session
+                .response_written()
+                .map_or(0, |head| head.status.as_u16()),
+            reason: Reason::CutOff,
+        },
+    }
 }
 
 /// Runs a routed request to its end.

@@ -329,7 +329,8 @@ impl<'a> Pump<'a> {
                     }
                     if response_head::is_stream(head) {
                         let is_h2 = self.session.is_http2();
-                        self.stream = Some(Stream::begin(self.shared, head, is_h2));
+                        self.stream =
+                            Some(Stream::begin(self.shared, self.request.peer, head, is_h2));
                     }
                     self.begin_response(status);
                 } else if self.session.req_header().version == http::Version::HTTP_10 {

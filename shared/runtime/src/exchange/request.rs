@@ -14,7 +14,7 @@ use lb_core::reason::Reason;
 use lb_core::region::Ask;
 use lb_core::retry::{Facts, Failure, Kind, Stop, Verdict};
 use lb_core::time::Instant;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(crate) struct Request {
     pub(super) deadline: Instant,
     /// The time when something last took time.
     pub(super) now: Instant,
+    /// The other end of its connection.
+    pub(super) peer: SocketAddr,
     /// The address behind all trusted proxies.
     pub(super) client: IpAddr,
     /// The peer's forwarding headers are believed.
@@ -144,6 +146,7 @@ impl Request {
         rule: Arc<Rule>,
         admitted: Admitted,
         head: &pingora_http::RequestHeader,
+        peer: SocketAddr,
         started: Instant,
     ) -> Self {
         let limit = rule.timeouts.request;
@@ -154,6 +157,7 @@ impl Request {
             rule,
             started,
             now: started,
+            peer,
             client: admitted.client,
             trusted: admitted.trusted,
             id: admitted.id,

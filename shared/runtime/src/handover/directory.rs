@@ -3,17 +3,23 @@
 //! Whoever reaches `upgrade.sock` can take the traffic over, so the directory is the lock: mode 0700, of this process's user, and no
 //! symbolic link. It is checked at every start, because a directory under `/tmp` may have been made by somebody else first.
 
+use super::files::{PidFile, SocketFile};
+use super::other::Other;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A directory that only this user may enter.
 #[derive(Debug, Clone)]
 pub(crate) struct RunDirectory {
     path: PathBuf,
+    /// The lock of a process that starts here.
+    claim: Option<Arc<File>>,
 }
 
 /// Why a run directory can't be used.
@@ -42,15 +48,14 @@ pub(crate) enum DirectoryError {
         "process {pid} serves from run_directory {path}: use `lbctl upgrade`, or stop it first"
     )]
     Taken { path: PathBuf, pid: u32 },
+    #[error(
+        "another process starts from run_directory {0} at this moment: only one can serve from there"
+    )]
+    Starting(PathBuf),
+    #[error("process {pid} has taken run_directory {path}, which was this process's")]
+    Lost { path: PathBuf, pid: u32 },
     #[error("{path}: {source}")]
     File { path: PathBuf, source: io::Error },
-}
-
-/// A socket file that goes with its owner, unless somebody else's has taken its place.
-#[derive(Debug)]
-pub(crate) struct SocketFile {
-    path: PathBuf,
-    inode: u64,
 }
 
 // === impl RunDirectory ===
@@ -82,7 +87,7 @@ impl RunDirectory {
             Err(DirectoryError::Open { path, mode })
         } else {
             match fs::canonicalize(&path) {
-                Ok(path) => Ok(Self { path }),
+                Ok(path) => Ok(Self { path, claim: None }),
                 Err(source) => Err(DirectoryError::File { path, source }),
             }
         }
@@ -104,11 +109,17 @@ impl RunDirectory {
     }
 
     /// Removes what dead processes left, and finds out whether a live one serves. Asked at its admin socket: a connection to
-    /// `upgrade.sock` would be an upgrade.
+    /// `upgrade.sock` would be an upgrade. Until [`Self::settle`] no other process can claim the directory: this one shows its pid last.
     ///
     /// # Errors
-    /// A process serves here.
-    pub(crate) fn claim(&self) -> Result<(), DirectoryError> {
+    /// A process serves here, or another one is about to.
+    pub(crate) fn claim(&mut self) -> Result<(), DirectoryError> {
+        let path = self.path.join("lock");
+        let lock = File::options().create(true).append(true).open(&path);
+        let lock = lock.map_err(|source| DirectoryError::File { path, source })?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(DirectoryError::Starting(self.path.clone()));
+        }
         for pid in self.admins() {
             let socket = self.admin(pid);
             if UnixStream::connect(&socket).is_err() {
@@ -118,47 +129,56 @@ impl RunDirectory {
                 return Err(DirectoryError::Taken { path, pid });
             }
         }
+        self.claim = Some(Arc::new(lock));
         Ok(())
     }
 
-    /// The other processes that have an admin socket here, which each has to its end.
-    pub(crate) fn others(&self) -> Vec<u32> {
-        let mut pids = self.admins();
-        pids.retain(|pid| {
-            *pid != std::process::id() && UnixStream::connect(self.admin(*pid)).is_ok()
-        });
-        pids
+    /// This process shows that it serves here: whoever comes now sees it.
+    pub(super) fn settle(&mut self) {
+        self.claim = None;
     }
 
-    /// Whether one of them is still there. Not asked by a connection: one that hangs would have its queue filled.
-    pub(crate) fn has(&self, pid: u32) -> bool {
+    /// The other processes that have an admin socket here, which each has to its end.
+    pub(super) fn others(&self) -> Vec<Other> {
+        let others = self.admins().into_iter().filter(|pid| {
+            *pid != std::process::id() && UnixStream::connect(self.admin(*pid)).is_ok()
+        });
+        others.filter_map(Other::of).collect()
+    }
+
+    /// Whether a process with this pid lives and has an admin socket here. Not asked by a connection: one that hangs would have its
+    /// queue filled.
+    pub(super) fn has(&self, pid: u32) -> bool {
         let lives = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let lives = lives.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok());
         lives && self.admin(pid).exists()
     }
 
+    /// Where the serving process's id is.
+    pub(super) fn pid_file(&self) -> PathBuf {
+        self.path.join("pid")
+    }
+
     /// The process that serves, by its own word.
     pub(crate) fn pid(&self) -> Option<u32> {
-        let text = fs::read_to_string(self.path.join("pid")).ok()?;
+        let text = fs::read_to_string(self.pid_file()).ok()?;
         text.trim().parse().ok()
     }
 
-    /// Writes this process's id.
-    pub(crate) fn write_pid(&self) -> Result<(), DirectoryError> {
+    /// This process's id, written under a name that nobody looks at.
+    ///
+    /// # Errors
+    /// It can't be written: the disk is full, or the directory is gone.
+    pub(super) fn draft_pid(&self) -> Result<PidFile, DirectoryError> {
         let own = std::process::id();
-        let draft = self.path.join(format!("pid.{own}"));
-        let written = fs::write(&draft, format!("{own}\n"))
-            .and_then(|()| fs::rename(&draft, self.path.join("pid")));
-        written.map_err(|source| DirectoryError::File {
-            path: self.path.join("pid"),
-            source,
-        })
+        let path = self.path.join(format!("pid.{own}"));
+        PidFile::draft(path, &format!("{own}\n"))
     }
 
     /// Removes the pid, if it is this process's.
     pub(crate) fn remove_pid(&self) {
         if self.pid() == Some(std::process::id()) {
-            let _ = fs::remove_file(self.path.join("pid"));
+            let _ = fs::remove_file(self.pid_file());
         }
     }
 
@@ -167,17 +187,7 @@ impl RunDirectory {
     /// # Errors
     /// It can't be bound; a path of more than 107 bytes is too long for a socket.
     pub(crate) fn bind(&self, path: PathBuf) -> Result<(UnixListener, SocketFile), DirectoryError> {
-        let _ = fs::remove_file(&path);
-        let bound = UnixListener::bind(&path).and_then(|listener| {
-            fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-            listener.set_nonblocking(true)?;
-            let inode = fs::symlink_metadata(&path)?.ino();
-            Ok((listener, inode))
-        });
-        match bound {
-            Ok((listener, inode)) => Ok((listener, SocketFile { path, inode })),
-            Err(source) => Err(DirectoryError::File { path, source }),
-        }
+        SocketFile::bind(path)
     }
 
     /// The processes whose admin sockets lie here.
@@ -194,33 +204,11 @@ impl RunDirectory {
     }
 }
 
-// === impl SocketFile ===
-
-impl SocketFile {
-    /// Gives the socket another name, in place of what has it.
-    pub(crate) fn rename(&mut self, path: PathBuf) -> Result<(), DirectoryError> {
-        match fs::rename(&self.path, &path) {
-            Ok(()) => {
-                self.path = path;
-                Ok(())
-            }
-            Err(source) => Err(DirectoryError::File { path, source }),
-        }
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path).is_ok_and(|about| about.ino() == self.inode);
-        if ours {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn only_a_directory_of_ones_own_is_good() {
@@ -246,13 +234,14 @@ mod tests {
     #[test]
     fn a_dead_process_leaves_no_claim() {
         let root = tempfile::tempdir().unwrap();
-        let directory = RunDirectory::open(&root.path().join("run")).unwrap();
-        directory.write_pid().unwrap();
+        let mut directory = RunDirectory::open(&root.path().join("run")).unwrap();
+        let pid = directory.draft_pid().unwrap();
+        pid.publish(directory.pid_file()).unwrap();
         let own = directory.admin(std::process::id());
         let (listener, file) = directory.bind(own.clone()).unwrap();
         let error = directory.claim().unwrap_err();
         assert!(matches!(error, DirectoryError::Taken { .. }), "{error}");
-        assert_eq!(directory.others(), [0; 0], "this one is no other");
+        assert!(directory.others().is_empty(), "this one is no other");
         assert!(directory.has(std::process::id()));
         std::mem::forget(file);
         drop(listener);
@@ -274,5 +263,39 @@ mod tests {
         assert!(directory.upgrade().exists());
         drop(new);
         assert!(!directory.upgrade().exists());
+    }
+
+    #[test]
+    fn two_that_start_at_once_do_not_both_get_it() {
+        let root = tempfile::tempdir().unwrap();
+        let mut first = RunDirectory::open(&root.path().join("run")).unwrap();
+        let mut second = first.clone();
+        first.claim().unwrap();
+        let error = second.claim().unwrap_err();
+        assert!(matches!(error, DirectoryError::Starting(_)), "{error}");
+        first.settle();
+        second.claim().unwrap();
+        drop(second);
+        first.claim().unwrap();
+    }
+
+    #[test]
+    fn a_dead_one_is_not_waited_for_though_its_pid_and_its_socket_are_there() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::open(&root.path().join("run")).unwrap();
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (_listener, _file) = directory.bind(directory.admin(child.id())).unwrap();
+        let others = directory.others();
+        assert!(others.len() == 1 && others.iter().all(Other::goes_on));
+        child.kill().unwrap();
+        while others.iter().any(Other::goes_on) {
+            std::thread::yield_now();
+        }
+        assert!(directory.has(child.id()), "the control: its pid is taken");
+        child.wait().unwrap();
+        assert!(directory.others().is_empty());
     }
 }

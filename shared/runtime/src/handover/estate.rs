@@ -7,6 +7,7 @@ use crate::state::Orders;
 use lb_core::status::Tier;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// What a process has to hand over.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Estate {
     pub(crate) orders: Arc<Orders>,
     /// What is known of the upgrade.
     pub(crate) journal: Arc<Journal>,
+    /// How long this process stands by after it has handed over.
+    pub(super) stands_by: Duration,
     /// Its own predecessor may still serve again.
     pub(super) probation: Arc<AtomicBool>,
 }
@@ -37,6 +40,7 @@ impl Estate {
         lifecycle: Lifecycle,
         orders: Arc<Orders>,
         journal: Journal,
+        stands_by: Duration,
     ) -> Self {
         Self {
             tier,
@@ -45,6 +49,7 @@ impl Estate {
             lifecycle,
             orders,
             journal: Arc::new(journal),
+            stands_by,
             probation: Arc::default(),
         }
     }

@@ -4,8 +4,11 @@ use super::frame::{Link, LinkError};
 use super::inherit::Inheritance;
 use super::journal::{Journal, Outcome};
 use super::message::{Introduction, Message};
-use super::watch::Turns;
-use super::{DirectoryError, Estate, LONGEST, PROMPT, PROTOCOL, Parent, RunDirectory, Slot};
+use super::watch::{Office, Turns};
+use super::{
+    DirectoryError, Estate, LONGEST, OVERDUE, PROBATION, PROMPT, PROTOCOL, Parent, RunDirectory,
+    Slot,
+};
 use lb_core::status::{HandoverPhase, Sheet, Tier};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,6 +56,8 @@ pub(crate) struct Succession {
     limit: Duration,
     /// The predecessor waits for signs of life.
     beats: bool,
+    /// How long the predecessor may take until it settles the upgrade.
+    patience: Duration,
 }
 
 // === impl Succession ===
@@ -98,6 +103,7 @@ impl Succession {
             predecessor,
             limit,
             beats: false,
+            patience: PROBATION + OVERDUE,
         };
         Ok((made, inheritance))
     }
@@ -134,8 +140,13 @@ impl Succession {
         let ready = self.link.send(&Message::Ready { taken }).await;
         ready.map_err(LinkText::from)?;
         match self.link.receive_within(PROMPT).await {
-            Ok(Message::Commit { orders, beats }) => {
+            Ok(Message::Commit {
+                orders,
+                beats,
+                probation_ms,
+            }) => {
                 self.beats = beats;
+                self.patience = probation_ms.map_or(PROBATION, Duration::from_millis) + OVERDUE;
                 Ok(orders)
             }
             other => Err(unwanted(other)),
@@ -159,7 +170,12 @@ impl Succession {
         let _ = self.link.send(&Message::Took).await;
         let (journal, probation) = (journal.clone(), estate.probation.clone());
         let turns: Option<Turns> = self.beats.then(|| Box::new(turns) as Turns);
-        Parent::watch(self.link, late, journal, probation, turns)
+        let office = Office {
+            late,
+            journal,
+            probation,
+        };
+        Parent::watch(self.link, office, self.patience, turns)
     }
 
     /// Tells that this process was told to end.

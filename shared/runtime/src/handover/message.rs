@@ -27,6 +27,9 @@ pub(super) enum Message {
         /// It waits for signs of life. One of an older version does not know the word.
         #[serde(default)]
         beats: bool,
+        /// How long the probation takes, as far as the predecessor can say.
+        #[serde(default)]
+        probation_ms: Option<u64>,
     },
     /// Successor: it accepts.
     Took,
@@ -38,7 +41,7 @@ pub(super) enum Message {
     Resumed { reason: String },
     /// Either: it ends because it was told to, and not because something is wrong.
     Leaving,
-    /// Successor: it has been replaced itself; the predecessor is to let go of the sockets.
+    /// Successor: it has been replaced itself, or waits for `settled` no longer; the predecessor is to let go of the sockets.
     Replaced,
 }
 

@@ -34,7 +34,7 @@ impl Supervisor {
     }
 
     /// The one at a socket; a name that starts with `@` is abstract.
-    pub(super) fn at(socket: Option<OsString>) -> Self {
+    pub(crate) fn at(socket: Option<OsString>) -> Self {
         Self {
             socket: socket.filter(|name| !name.is_empty()),
         }
@@ -58,6 +58,20 @@ impl Supervisor {
     /// What a person sees in `systemctl status`.
     pub(crate) fn status(&self, text: &str) {
         self.tell(&format!("STATUS={text}"));
+    }
+
+    /// The process is alive. Never waits: a supervisor that doesn't read must not stop whoever tells it so.
+    pub(crate) fn alive(&self) {
+        let told = self.connect().and_then(|socket| match socket {
+            Some(socket) => {
+                socket.set_nonblocking(true)?;
+                socket.send(b"WATCHDOG=1").map(drop)
+            }
+            None => Ok(()),
+        });
+        if let Err(error) = told {
+            log::warn!("systemd's watchdog can't be fed: {error}");
+        }
     }
 
     /// Another process is the service from now on. Returns when the supervisor has read it.

@@ -4,17 +4,18 @@ use super::estate::Estate;
 use super::frame::{BATCH, Link, LinkError};
 use super::journal::Outcome;
 use super::message::{Introduction, Message, SocketHead, SocketKind};
+use super::other::Other;
 use super::slot::{Gate, Lent, Slot};
-use super::{DirectoryError, LONGEST, PROMPT, PROTOCOL, RunDirectory, directory::SocketFile};
+use super::{DirectoryError, Draft, LONGEST, PROMPT, PROTOCOL, board::Board, board::KEEP};
 use crate::lifecycle::Stage;
-use lb_core::status::{HandoverPhase, Sheet};
+use lb_core::status::HandoverPhase;
 use std::convert::Infallible;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixListener as Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
+use tokio::time::MissedTickBehavior;
 
 /// How long a process that is refused may take for its hello.
 const REFUSAL: Duration = Duration::from_secs(1);
@@ -26,18 +27,8 @@ const TAKE: Duration = Duration::from_secs(2);
 /// Waits for successors at `upgrade.sock`.
 #[derive(Debug)]
 pub(crate) struct Offer {
-    directory: RunDirectory,
+    board: Board,
     estate: Arc<Estate>,
-    listener: UnixListener,
-    _file: SocketFile,
-}
-
-/// A socket for successors that has not been put in its place.
-#[derive(Debug)]
-pub(crate) struct Draft {
-    directory: RunDirectory,
-    listener: Bound,
-    file: SocketFile,
 }
 
 /// A successor that serves.
@@ -50,78 +41,54 @@ pub(crate) struct Committed {
     pub(super) taken: Vec<Arc<Slot>>,
 }
 
-// === impl Draft ===
-
-impl Draft {
-    /// Binds the socket under a name that nobody looks at. Whatever can fail fails here.
-    ///
-    /// # Errors
-    /// No file can be made in the directory.
-    pub(crate) fn new(directory: RunDirectory) -> Result<Self, DirectoryError> {
-        let name = format!("upgrade-{}.sock", std::process::id());
-        let path = directory.path().join(name);
-        let (listener, file) = directory.bind(path)?;
-        Ok(Self {
-            directory,
-            listener,
-            file,
-        })
-    }
-
-    /// Takes the directory over.
-    ///
-    /// # Errors
-    /// A file can't be renamed.
-    pub(crate) fn publish(mut self, estate: Arc<Estate>) -> Result<Offer, DirectoryError> {
-        self.file.rename(self.directory.upgrade())?;
-        self.directory.write_pid()?;
-        let path = self.directory.upgrade();
-        let listener = UnixListener::from_std(self.listener)
-            .map_err(|source| DirectoryError::File { path, source })?;
-        Ok(Offer {
-            directory: self.directory,
-            estate,
-            listener,
-            _file: self.file,
-        })
-    }
-}
-
 // === impl Offer ===
 
 impl Offer {
-    /// Takes the directory back after a successor's death.
+    /// Takes the directory over.
     ///
     /// # Errors
-    /// No file can be made there.
-    pub(crate) fn reopen(&mut self) -> Result<(), DirectoryError> {
-        let draft = Draft::new(self.directory.clone())?;
-        *self = draft.publish(self.estate.clone())?;
-        Ok(())
+    /// A file can't be renamed: somebody has removed it.
+    pub(crate) fn publish(draft: Draft, estate: Arc<Estate>) -> Result<Self, DirectoryError> {
+        let board = draft.put()?;
+        Ok(Self { board, estate })
+    }
+
+    /// Takes the directory back from a successor that failed, whatever that has put there.
+    pub(crate) fn take_back(&self) {
+        self.board.take_back();
     }
 
     /// This process leaves: the directory is free for another.
     pub(crate) fn withdraw(&self) {
-        self.directory.remove_pid();
+        self.board.withdraw();
     }
 
     /// Waits until no other process of this directory is left. Under systemd, the end of the main process is that of all: what those
     /// who served before still have in flight would be cut.
     pub(crate) async fn alone(&self) {
-        let mut others = self.directory.others();
+        let mut others = self.board.directory().others();
         if !others.is_empty() {
-            log::info!("waiting for the work of the process before: {others:?}");
+            let pids: Vec<_> = others.iter().map(Other::pid).collect();
+            log::info!("waiting for the work of the process before: {pids:?}");
         }
         while !others.is_empty() {
-            others.retain(|pid| self.directory.has(*pid));
+            others.retain(Other::goes_on);
             tokio::time::sleep(ALONE).await;
         }
     }
 
     /// Waits for a successor that makes it. Failures are told and leave everything as it was.
     pub(crate) async fn attend(&self) -> Committed {
+        let mut looks = tokio::time::interval(KEEP);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let stream = self.next().await;
+            let stream = tokio::select! {
+                stream = self.next() => stream,
+                _ = looks.tick() => {
+                    self.board.keep();
+                    continue;
+                }
+            };
             let session = self.session(stream);
             let outcome = tokio::select! {
                 outcome = session => outcome,
@@ -140,8 +107,8 @@ impl Offer {
 
     async fn next(&self) -> UnixStream {
         loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => return stream,
+            match self.board.accept().await {
+                Ok(stream) => return stream,
                 Err(error) => {
                     log::warn!("upgrade: accept: {error}");
                     tokio::time::sleep(REFUSAL).await;
@@ -191,11 +158,13 @@ impl Offer {
             .map(|(_, slot)| slot)
             .collect();
         taken.iter().for_each(|slot| slot.set(Gate::Shut));
-        if let Err(error) = commit(&mut link, self.estate.orders.sheet()).await {
+        if let Err(error) = commit(&mut link, &self.estate).await {
             taken.iter().for_each(|slot| slot.set(Gate::Open));
             // Should it still live, it must not serve beside this process.
             let reason = error.to_string();
             let _ = link.send(&Message::Resumed { reason }).await;
+            // It may have put its files there before it failed.
+            self.board.take_back();
             return Err(failed("to begin", &error));
         }
         let beats = hello.beats;
@@ -305,10 +274,13 @@ impl Offer {
     }
 }
 
-async fn commit(link: &mut Link, orders: Sheet) -> Result<(), LinkError> {
-    let orders = Some(Box::new(orders));
-    let beats = true;
-    link.send(&Message::Commit { orders, beats }).await?;
+async fn commit(link: &mut Link, estate: &Estate) -> Result<(), LinkError> {
+    let order = Message::Commit {
+        orders: Some(Box::new(estate.orders.sheet())),
+        beats: true,
+        probation_ms: u64::try_from(estate.stands_by.as_millis()).ok(),
+    };
+    link.send(&order).await?;
     match link.receive_within(TAKE).await? {
         Message::Took => Ok(()),
         other => Err(LinkError::Nonsense(format!("{other:?}"))),

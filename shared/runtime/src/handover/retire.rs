@@ -85,7 +85,6 @@ pub(crate) async fn retire(
     while !(worked && retirement.settled) {
         let watched = retirement.watched();
         tokio::select! {
-            // Where this process itself stood still, it hears what was said meanwhile before it counts the time.
             biased;
             said = retirement.successor.link.receive(), if retirement.stands_by => match said {
                 Ok(message) => retirement.hear(&message).await,
@@ -94,16 +93,22 @@ pub(crate) async fn retire(
                     return Retired::Resumed;
                 }
             },
-            () = silence(watched) => {
-                let why = format!("no sign of life for {SILENCE:?}");
-                retirement.resume("hangs", &why).await;
-                return Retired::Resumed;
-            }
+            () = silence(watched) => match retirement.successor.link.receive_late().await {
+                Some(Ok(message)) => retirement.hear(&message).await,
+                // An end is found again.
+                Some(Err(_)) => retirement.heard = Some(Instant::now()),
+                None => {
+                    let why = format!("no sign of life for {SILENCE:?}");
+                    retirement.resume("hangs", &why).await;
+                    return Retired::Resumed;
+                }
+            },
             () = &mut work, if !worked => worked = true,
             () = &mut probation, if !retirement.due => retirement.fall_due().await,
             is_asked = signals.next() => {
                 if told || !is_asked {
                     log::warn!("ending at once");
+                    leave::cut(shared).await;
                     return Retired::Done;
                 }
                 told = true;
@@ -129,7 +134,7 @@ async fn finish(shared: &Shared, shutdown: &Shutdown) {
     shared.lifecycle.leave(lame_duck, clock::now());
     tokio::time::sleep(lame_duck).await;
     let begun = clock::now();
-    let has_more = || u64::from(shared.caps.open()) > shared.requests.streams();
+    let has_more = || u64::from(shared.caps.open()) > shared.requests.carriers();
     while has_more() && clock::now().since(begun) < shutdown.drain.get() {
         tokio::time::sleep(LOOK).await;
     }

@@ -3,7 +3,6 @@
 use super::frame::{BATCH, Link, LinkError};
 use super::message::{Message, SocketHead, SocketKind};
 use super::notify::Supervisor;
-use super::offer::Draft;
 use super::*;
 use crate::lifecycle::{Lifecycle, Stage};
 use crate::plan::Identity;
@@ -56,10 +55,18 @@ fn old(count: usize) -> Old {
     let name = ReplicaName::new("r1").unwrap();
     let identity = Identity::new(crate::plan::Tier::Regional, &name, Some(&region), 1).unwrap();
     let orders = crate::state::Orders::in_memory(Arc::new(identity));
-    let estate = Estate::new(Tier::Regional, slots, admin, lifecycle, orders, journal);
+    let estate = Estate::new(
+        Tier::Regional,
+        slots,
+        admin,
+        lifecycle,
+        orders,
+        journal,
+        PROBATION,
+    );
     let estate = Arc::new(estate);
-    let draft = Draft::new(directory.clone()).unwrap();
-    let offer = draft.publish(estate.clone()).unwrap();
+    let draft = Draft::new(directory.clone(), None).unwrap();
+    let offer = Offer::publish(draft, estate.clone()).unwrap();
     Old {
         _root: root,
         directory,
@@ -244,7 +251,8 @@ async fn a_frame_may_come_in_pieces_and_nonsense_ends_it() {
         message.unwrap(),
         Message::Commit {
             orders: None,
-            beats: false
+            beats: false,
+            probation_ms: None,
         }
     );
     far.write_all(&[&length[2..], b"{\"say\":\"hop\"} "].concat())

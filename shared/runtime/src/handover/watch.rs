@@ -1,15 +1,18 @@
 //! What a successor hears of its predecessor after the commit, and says to it.
 
-use super::BEAT;
-use super::frame::Link;
+use super::frame::{Link, LinkError};
 use super::journal::Journal;
 use super::message::Message;
 use super::notify::Supervisor;
 use super::slot::{Gate, Slot};
+use super::{BEAT, PROMPT};
 use lb_core::status::HandoverPhase;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// The predecessor, while it lives.
 #[derive(Debug)]
@@ -32,11 +35,20 @@ pub(crate) enum Fate {
     Dismissed(String),
 }
 
+/// What the end of the probation changes.
+pub(super) struct Office {
+    /// Sockets that begin to listen then.
+    pub(super) late: Vec<Arc<Slot>>,
+    pub(super) journal: Arc<Journal>,
+    /// Becomes false.
+    pub(super) probation: Arc<AtomicBool>,
+}
+
 struct Watcher {
     link: Link,
-    late: Vec<Arc<Slot>>,
-    journal: Arc<Journal>,
-    probation: Arc<AtomicBool>,
+    office: Office,
+    /// When the predecessor hangs, if it has not settled the upgrade.
+    overdue: Instant,
     fate: watch::Sender<Fate>,
     /// The predecessor waits for signs of life.
     turns: Option<Turns>,
@@ -45,21 +57,19 @@ struct Watcher {
 // === impl Parent ===
 
 impl Parent {
-    /// Watches the connection. `late` sockets begin to listen when the probation is over, and `probation` becomes false.
+    /// Watches the connection. The probation is over when the predecessor says so, at the latest after `patience`.
     pub(super) fn watch(
         link: Link,
-        late: Vec<Arc<Slot>>,
-        journal: Arc<Journal>,
-        probation: Arc<AtomicBool>,
+        office: Office,
+        patience: Duration,
         turns: Option<Turns>,
     ) -> Self {
         let (say, heard) = mpsc::channel(1);
         let (fate, seen) = watch::channel(Fate::OnProbation);
         let watcher = Watcher {
             link,
-            late,
-            journal,
-            probation,
+            office,
+            overdue: Instant::now() + patience,
             fate,
             turns,
         };
@@ -90,9 +100,13 @@ impl Parent {
 
     async fn say(&self, message: Message) {
         let (done, is_said) = oneshot::channel();
-        if self.say.send((message, done)).await.is_ok() {
-            let _ = is_said.await;
-        }
+        let said = async {
+            if self.say.send((message, done)).await.is_ok() {
+                let _ = is_said.await;
+            }
+        };
+        // One that hangs does not read.
+        let _ = timeout(PROMPT, said).await;
     }
 }
 
@@ -102,26 +116,41 @@ impl Watcher {
     async fn run(mut self, mut commands: mpsc::Receiver<(Message, oneshot::Sender<()>)>) {
         let mut beat = tokio::time::interval(BEAT);
         loop {
+            let waits = *self.fate.borrow() == Fate::OnProbation;
             tokio::select! {
+                biased;
+                said = self.link.receive() => if self.hear(said).await.is_break() {
+                    return;
+                },
+                () = sleep_until(self.overdue), if waits => match self.link.receive_late().await {
+                    Some(said) => if self.hear(said).await.is_break() {
+                        return;
+                    },
+                    None => self.give_up().await,
+                },
                 _ = beat.tick(), if self.turns.is_some() => self.beat().await,
                 command = commands.recv() => {
                     let Some((message, done)) = command else { return };
                     let _ = self.link.send(&message).await;
                     let _ = done.send(());
                 }
-                said = self.link.receive() => match said {
-                    Ok(Message::Settled) => {
-                        log::info!("upgrade: the probation is over");
-                        self.settle();
-                    }
-                    Ok(Message::Resumed { reason }) => {
-                        self.fate.send_replace(Fate::Dismissed(reason));
-                        return;
-                    }
-                    other => return self.bereaved(other.is_ok()).await,
-                },
             }
         }
+    }
+
+    async fn hear(&mut self, said: Result<Message, LinkError>) -> ControlFlow<()> {
+        match said {
+            Ok(Message::Settled) => {
+                log::info!("upgrade: the probation is over");
+                self.settle();
+                return ControlFlow::Continue(());
+            }
+            Ok(Message::Resumed { reason }) => {
+                self.fate.send_replace(Fate::Dismissed(reason));
+            }
+            other => self.bereaved(other.is_ok()).await,
+        }
+        ControlFlow::Break(())
     }
 
     /// Gives a sign of life, if there is one. What can't be sent is noticed by who receives.
@@ -131,11 +160,22 @@ impl Watcher {
         }
     }
 
+    /// The predecessor hangs. Should it wake, it must not take over again.
+    async fn give_up(&mut self) {
+        log::warn!(
+            "upgrade: the predecessor hangs: it has not ended the probation; this process serves on without it"
+        );
+        let _ = self.link.send(&Message::Replaced).await;
+        Supervisor::from_env().main_pid(std::process::id()).await;
+        self.settle();
+    }
+
     fn settle(&mut self) {
         self.turns = None;
-        self.late.drain(..).for_each(|slot| slot.set(Gate::Open));
-        self.probation.store(false, Relaxed);
-        self.journal.enter(HandoverPhase::None, None);
+        let office = &mut self.office;
+        office.late.drain(..).for_each(|slot| slot.set(Gate::Open));
+        office.probation.store(false, Relaxed);
+        office.journal.enter(HandoverPhase::None, None);
         self.fate.send_if_modified(|fate| {
             let first = *fate != Fate::Settled;
             *fate = Fate::Settled;

@@ -179,12 +179,14 @@ fn admit(worker: &Arc<Worker>, entry: &Entry, stream: TcpStream, peer: SocketAdd
         let refused = &shared.metrics.families.connections_refused;
         refused.with_label_values(&[limit]).inc();
     };
-    if shared.overload.refuses() {
+    let is_trusted = plan.trust.is_trusted(ip);
+    // The tier above is answered, and goes elsewhere with it: what it had sent on a connection that just closes, it could not repeat.
+    if shared.overload.refuses() && !is_trusted {
         return refuse("overload");
     }
     let place = match shared
         .caps
-        .admit(ip, plan.trust.is_trusted(ip), &entry.counts, &plan.limits)
+        .admit(ip, is_trusted, &entry.counts, &plan.limits)
     {
         Ok(place) => place,
         Err(full) => return refuse(full.label()),

@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// How long a client may take for its preface and first settings, and for the goodbye.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a client may take to close after our goodbye: what it sends until it has read that must not reset the connection.
+const LINGER: Duration = Duration::from_millis(500);
 /// How long a connection may be idle while this process is overloaded.
 const IDLE_IN_OVERLOAD: Duration = Duration::from_millis(500);
 /// Requests that the library refuses on one connection before it is closed.
@@ -44,8 +46,15 @@ impl Drop for Running {
 pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection) {
     let limits = worker.shared.plan.load().limits.clone();
     let options = options(&limits.h2);
+    let handle = io.handle();
     let shaken = tokio::time::timeout(HANDSHAKE, handshake(Box::new(io), Some(options))).await;
-    let Ok(Ok(mut h2)) = shaken else { return };
+    let Ok(Ok(h2)) = shaken else { return };
+    serve_streams(worker, h2, connection, &limits).await;
+    handle.linger(LINGER).await;
+}
+
+/// Takes streams until the connection is to be closed.
+async fn serve_streams(worker: &Worker, mut h2: Inner, connection: Connection, limits: &Limits) {
     let running = Arc::new(AtomicU32::new(0));
     let lifecycle = &worker.shared.lifecycle;
     let turn = clock::with_rng(|rng| lifecycle.draw(clock::now(), rng));
@@ -91,7 +100,7 @@ pub(super) async fn serve(worker: &Worker, io: Wire, connection: Connection) {
                     session,
                     connection,
                     Running(running.clone()),
-                    &limits,
+                    limits,
                 );
             }
             Ok(Some(H2Accept::Rejected)) if rejected < MAX_REJECTED => rejected += 1,

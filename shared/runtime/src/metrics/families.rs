@@ -57,6 +57,8 @@ families! {
     state_age: Gauge("state_age_seconds", "Time since all peers that share orders, or the store of orders, were last heard of.");
     state_sync: IntCounterVec("state_sync_total", "Questions to peers or the store about orders, by result.", &["result"]);
     state_durable: IntGauge("state_durable", "1 while orders survive a restart of this replica.");
+    orders_suspended: IntGauge("orders_suspended", "Orders that this replica does not obey, as they would take the last region or server with the earlier ones.");
+    state_clock_skew: Gauge("state_clock_skew_seconds", "How far the peer, or store, that differs most is ahead of this replica's clock; negative: behind.");
     state_faults: IntGauge("state_faults", "Faults of the file, the peers or the store of orders; the status names them.");
     drain_aborted: IntCounter("drain_aborted_requests_total", "Requests that were cut off when this process ended.");
     drain_inflight: IntGauge("drain_inflight", "Requests in flight while this process leaves; 0 before.");
@@ -65,7 +67,7 @@ families! {
     upgrades: IntCounterVec("upgrades_total", "Upgrades in place that this process took part in, by how they ended.", &["result"]);
     overload_level: IntGauge("overload_level", "What this process does less: 0 nothing, 1 keep-alive is off, 2 new work is refused.");
     event_loop_lag: Gauge("event_loop_lag_seconds", "Largest lag of an event loop since the last look, a second ago.");
-    memory_used: Gauge("memory_used_bytes", "Resident memory of this process.");
+    memory_used: Gauge("memory_used_bytes", "Memory in use, which the kernel can't take back.");
     memory_limit: Gauge("memory_limit_bytes", "Memory that this process may take; 0 when no limit is known.");
     upstream_duration: HistogramVec("upstream_duration_seconds", "From sending a request to an endpoint to its response's head.", &["pool"], DURATION);
     upstream_connect: HistogramVec("upstream_connect_seconds", "Opening a connection to an endpoint.", &["pool"], DURATION);
@@ -83,6 +85,7 @@ families! {
     server_state: IntGaugeVec("server_state", "1 for the state that a server is in.", &["pool", "server", "state"]);
     server_weight: IntGaugeVec("server_weight", "A server's configured weight.", &["pool", "server"]);
     pool_healthy_ratio: GaugeVec("pool_healthy_ratio", "Share of a pool's weight that is routable.", &["pool"]);
+    pool_last_resort: IntGaugeVec("pool_last_resort", "1 while servers that operators drained take a pool's requests, as no other can.", &["pool"]);
     pool_panic: IntGaugeVec("pool_panic", "1 while a pool ignores health because too little of it is routable.", &["pool"]);
     region_state: IntGaugeVec("region_state", "1 for the state that a region is in.", &["target", "state"]);
     region_transitions: IntCounterVec("region_transitions_total", "Changes of a region's state, by the state after and the reason.", &["target", "state", "reason"]);

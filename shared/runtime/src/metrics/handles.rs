@@ -47,6 +47,8 @@ pub struct PoolMetrics {
     pub healthy_ratio: Gauge,
     /// Whether health is ignored.
     pub panic: IntGauge,
+    /// 1 while servers that are drained by order take its requests.
+    pub resorts: IntGauge,
     retries: Vec<(&'static str, IntCounter)>,
     ejections: Vec<(&'static str, IntCounter)>,
 }
@@ -189,6 +191,7 @@ impl PoolMetrics {
             budget_exhausted: families.retry_budget_exhausted.with_label_values(&[pool]),
             healthy_ratio: families.pool_healthy_ratio.with_label_values(&[pool]),
             panic: families.pool_panic.with_label_values(&[pool]),
+            resorts: families.pool_last_resort.with_label_values(&[pool]),
             retries: retries.to_vec(),
         }
     }

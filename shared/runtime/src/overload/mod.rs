@@ -3,13 +3,12 @@
 //! When to do less is `lb_core::overload`. Here its inputs are measured and its level is read:
 //! - **Lag.** Each event loop notes how late its ticker of 100 ms fires ([`crate::worker::Pulse`]); the control thread takes
 //!   the largest once a second. A loop that stands still fires nothing, so the time since its last beat counts as well.
-//! - **Memory.** Resident memory of the process, against the configured limit or that of its control group ([`memory`]).
+//! - **Memory.** That of the control group against its limit, or of the process against a configured one ([`memory`]), once a second.
+//!   A flood fills a small pod faster than that: twenty times a second a glance at the process's own memory tells whether to look at once.
 //!
 //! The level is one byte that the data path reads: `NoKeepalive` closes HTTP/1 connections after their answer and idle HTTP/2
-//! connections; `RefuseNew` closes new connections at once, answers new requests 503, and makes the replica unready,
+//! connections; `RefuseNew` closes new connections at once (but those of trusted peers), answers new requests 503, and makes the replica unready,
 //! so that the tier above goes elsewhere. Running requests go on. The admin listener has a thread of its own and is not asked.
-//!
-//! Rejected: memory of the whole control group. It contains the page cache, which the kernel takes back by itself.
 
 pub mod memory;
 
@@ -51,13 +50,18 @@ struct Seen {
     lag: Duration,
     used: u64,
     limit: Option<u64>,
+    /// Of the process by itself.
+    own: u64,
 }
 
-/// Looks once a second; owned by the control thread.
+/// Looks once a second, and glances more often; owned by the control thread.
 #[derive(Debug)]
 pub(crate) struct Watch {
     state: Overload,
     memory: memory::Memory,
+    last: Seen,
+    /// The process's own memory at the last look or glance.
+    glanced: u64,
 }
 
 // === impl ProcessOverload ===
@@ -148,6 +152,8 @@ impl Watch {
         Self {
             state: Overload::new(marks(config)),
             memory: memory::Memory::of_this_process(),
+            last: Seen::default(),
+            glanced: 0,
         }
     }
 
@@ -159,20 +165,78 @@ impl Watch {
         published: &ProcessOverload,
         now: Instant,
     ) {
-        let used = self.memory.used().unwrap_or(0);
-        let limit = config.memory_limit.map(|size| size.get());
-        let limit = limit.or_else(|| self.memory.limit());
+        memory::give_back();
+        self.last = Seen {
+            lag,
+            ..self.measure(config)
+        };
+        self.glanced = self.last.own;
         self.state.reconfigure(marks(config));
         let (share, pressing) = if config.enabled {
-            (limit.map(|limit| used as f64 / limit.max(1) as f64), lag)
+            (self.last.share(), lag)
         } else {
             (None, Duration::ZERO)
         };
         let change = self.state.update(share, pressing, now);
-        published.note(Seen { lag, used, limit }, self.state.level());
+        self.publish(change, published);
+    }
+
+    /// Between two looks: what has grown since counts, as a look may come too late for it; and what grew since the last glance counts
+    /// twice, as it may grow so until the next.
+    pub(crate) fn glance(&mut self, config: &model::Overload, published: &ProcessOverload) {
+        if !config.enabled || self.last.limit.is_none() {
+            return;
+        }
+        let own = self.memory.quick().unwrap_or(0);
+        let ahead = own.saturating_sub(self.glanced);
+        self.glanced = own;
+        let mut guess = self.last;
+        guess.used += own.saturating_sub(self.last.own) + ahead;
+        if guess.share().unwrap_or(0.0) < self.state.first_mark() {
+            return;
+        }
+        self.last = Seen {
+            lag: self.last.lag,
+            ..self.measure(config)
+        };
+        let mut soon = self.last;
+        soon.used += ahead;
+        let change = self.state.rise(soon.share().unwrap_or(0.0));
+        if change.is_some() {
+            self.publish(change, published);
+        }
+    }
+
+    fn measure(&self, config: &model::Overload) -> Seen {
+        let own = self.memory.quick().unwrap_or(0);
+        let (used, limit) = match (config.memory_limit, self.memory.limit()) {
+            (Some(size), _) => (own, Some(size.get())),
+            (None, Some(limit)) => (self.memory.of_group().unwrap_or(own), Some(limit)),
+            (None, None) => (own, None),
+        };
+        Seen {
+            lag: Duration::ZERO,
+            used,
+            limit,
+            own,
+        }
+    }
+
+    fn publish(&self, change: Option<Change>, published: &ProcessOverload) {
+        published.note(self.last, self.state.level());
         if let Some(change) = change {
             tell(change, published);
         }
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// Of the limit; none without one.
+    fn share(&self) -> Option<f64> {
+        let limit = self.limit?.max(1);
+        Some(self.used as f64 / limit as f64)
     }
 }
 
@@ -196,5 +260,26 @@ fn marks(config: &model::Overload) -> Marks {
             config.memory_refuse.ratio(),
         ],
         lag: [config.lag_no_keepalive.get(), config.lag_refuse.get()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn what_it_had_at_the_start_has_not_grown() {
+        let metrics = Metrics::new("regional", Some("eu")).unwrap();
+        let published = ProcessOverload::new(&metrics.families);
+        let mut config = model::Overload::default();
+        let mut watch = Watch::new(&config);
+        let own = watch.memory.quick().unwrap();
+        // Far from the marks, unless all of it counts as grown.
+        let limit = serde_json::from_value((own * 8 / 5).to_string().into());
+        config.memory_limit = Some(limit.unwrap());
+        watch.look(&config, Duration::ZERO, &published, Instant::ZERO);
+        watch.glance(&config, &published);
+        assert_eq!(published.status().level, "normal");
     }
 }

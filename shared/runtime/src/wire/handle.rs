@@ -5,8 +5,12 @@ use crate::clock;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::l4::ext::get_tcp_info;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, ready};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The kernel's name of a connection that is over (`TCP_CLOSE` in `tcp_states.h`).
 const TCP_CLOSE: u8 = 7;
@@ -74,6 +78,31 @@ impl Handle {
             return Some(false);
         }
         (info.tcpi_state == TCP_CLOSE).then_some(true)
+    }
+
+    /// Says that nothing more will be written, and reads what still comes until the peer ends too, `limit` at most. A socket that is
+    /// closed with unread bytes is reset, and the reset takes with it what the peer has not read yet (RFC 9112 §9.6; nginx's
+    /// `lingering_close`).
+    pub(crate) async fn linger(&self, limit: Duration) {
+        let mut is_said = false;
+        let farewell = std::future::poll_fn(|cx| {
+            let mut inner = self.lock();
+            if !is_said {
+                ready!(inner.poll_drain(cx))?;
+                ready!(Pin::new(&mut inner.transport).poll_shutdown(cx))?;
+                is_said = true;
+            }
+            let mut room = [MaybeUninit::uninit(); 4096];
+            let mut sink = ReadBuf::uninit(&mut room);
+            loop {
+                sink.clear();
+                ready!(Pin::new(&mut inner.transport).poll_read(cx, &mut sink))?;
+                if sink.filled().is_empty() {
+                    return Poll::Ready(io::Result::Ok(()));
+                }
+            }
+        });
+        let _ = pingora_timeout::timeout(limit, farewell).await;
     }
 
     fn stalled_for(&self) -> Duration {

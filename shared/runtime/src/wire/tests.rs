@@ -60,6 +60,39 @@ async fn a_request_that_was_taken_is_heard_although_it_is_not_answered() {
     assert!(!known(&wire.handle()).await);
 }
 
+/// Whether the last words arrive at a peer whose bytes were never read.
+async fn last_words(lingers: bool) -> std::io::Result<String> {
+    let (mut wire, mut far) = pair().await;
+    far.write_all(b"unread").await?;
+    wire.write_all(b"goodbye").await?;
+    wire.flush().await?;
+    let handle = wire.handle();
+    drop(wire);
+    let farewell = async {
+        if lingers {
+            handle.linger(SOON).await;
+        }
+        drop(handle);
+    };
+    let mut heard = String::new();
+    let hears = async {
+        // As late as a peer that has other things to do.
+        far.readable().await?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        far.read_to_string(&mut heard).await?;
+        drop(far);
+        std::io::Result::Ok(())
+    };
+    let ((), outcome) = tokio::join!(farewell, hears);
+    outcome.map(|()| heard)
+}
+
+#[tokio::test]
+async fn the_last_words_arrive_although_bytes_are_unread() {
+    assert_eq!(last_words(true).await.unwrap(), "goodbye");
+    assert!(last_words(false).await.is_err(), "the control");
+}
+
 #[tokio::test]
 async fn a_detached_write_never_waits_and_the_handle_tells_when_it_is_taken() {
     let (mut wire, mut far) = pair().await;

@@ -33,6 +33,7 @@ use lb_core::http::websocket::{FrameTracker, GOING_AWAY, close_frame};
 use pingora_core::protocols::http::HttpTask;
 use pingora_http::ResponseHeader;
 use rand::RngExt;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,14 +88,19 @@ enum Said {
 
 impl Stream {
     /// A stream whose response begins with `head`.
-    pub(super) fn begin(shared: &Arc<Shared>, head: &ResponseHeader, is_h2: bool) -> Self {
+    pub(super) fn begin(
+        shared: &Arc<Shared>,
+        peer: SocketAddr,
+        head: &ResponseHeader,
+        is_h2: bool,
+    ) -> Self {
         let turn = || -> Turn {
             let lifecycle = shared.lifecycle.clone();
             let turn = clock::with_rng(|rng| rng.random());
             Box::pin(async move { lifecycle.parting(turn, clock::now).await })
         };
         Self {
-            _counted: Streaming::begin(shared),
+            _counted: Streaming::begin(shared, peer),
             parts: Kind::of(head, is_h2).map(|kind| (kind, turn())),
         }
     }
