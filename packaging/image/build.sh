@@ -2,7 +2,7 @@
 # Builds the image: build.sh [--programs DIRECTORY] [--tag NAME] [-- OPTIONS OF THE ENGINE]
 #
 # ENGINE names the program that builds: podman, buildah or docker; by default the first that is there. Options behind `--` go to its
-# `build`; ENGINE_OPTIONS go before the verb (storage, for example).
+# `build`; ENGINE_OPTIONS go before the verb (storage, for example). SOURCE and DOCUMENTATION are addresses, and become labels.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -26,6 +26,11 @@ done
 [[ -n $engine ]] || { echo "build.sh: install podman, buildah or docker (apt-get install podman)" >&2; exit 1; }
 
 options=(--file packaging/image/Containerfile --tag "$tag" --build-arg "VERSION=$version" --build-arg "REVISION=$revision")
+# Not of the clone that it is built from: two clones of the same sources give the same image.
+for key in source documentation; do
+    name=${key^^}
+    [[ -z ${!name:-} ]] || options+=(--label "org.opencontainers.image.$key=${!name}")
+done
 case $(basename "$engine") in
     # Times in the layers and in the description.
     podman | buildah) options+=(--timestamp 0) ;;

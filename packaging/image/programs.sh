@@ -16,6 +16,8 @@ esac
 
 registry=${CARGO_HOME:-$HOME/.cargo}
 export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/source --remap-path-prefix=$registry=/cargo"
+# What is installed below is stripped, so in the unoptimised build the line tables would be made for nothing.
+export CARGO_PROFILE_DEV_DEBUG=false
 directory=${CARGO_TARGET_DIR:-$PWD/target}/static
 cargo build --locked --profile "$profile" --target "$target" --target-dir "$directory" -p global-lb -p regional-lb -p lbctl
 
