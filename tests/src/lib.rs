@@ -32,8 +32,11 @@ pub mod strays;
 pub mod subject;
 pub mod tools;
 pub mod topology;
+pub mod turn;
+pub mod users;
 pub mod wait;
 pub mod websocket;
 pub mod yaml;
 
+pub use turn::turn;
 pub use wait::{eventually, steadily};

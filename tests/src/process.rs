@@ -59,8 +59,8 @@ pub struct Process {
 pub struct Usage {
     /// User and system time so far, in the kernel's ticks of 10 ms.
     pub cpu: Duration,
-    /// Resident memory in KiB.
-    pub resident_kib: u64,
+    /// Resident memory in KiB that is no file's: pages of the binary come with the code that runs.
+    pub anonymous_kib: u64,
     /// Open file descriptors.
     pub open_files: usize,
     /// Threads.
@@ -490,15 +490,15 @@ fn usage(pid: u32) -> Result<Usage> {
     };
     let ticks = field(11)? + field(12)?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let resident_kib = status
+    let anonymous_kib = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix("RssAnon:"))
         .and_then(|rest| rest.split_whitespace().next())
-        .context("no VmRSS")?
+        .context("no RssAnon")?
         .parse()?;
     Ok(Usage {
         cpu: Duration::from_millis(ticks * 10),
-        resident_kib,
+        anonymous_kib,
         open_files: std::fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
         threads: usize::try_from(field(17)?)?,
     })

@@ -18,7 +18,7 @@ use std::fmt;
 
 use http::Method;
 
-use crate::load::Report;
+use crate::load::{RESENDS, Report};
 use crate::server::{Ledger, Seen};
 
 /// The result of [`reconcile`]; each list holds ids.
@@ -92,7 +92,8 @@ pub fn reconcile<'a>(
         .map(|(run, _)| run);
     let is_stranger = |id: &&str| {
         let own_run = id.split_once('-').map(|(run, _)| run);
-        own_run == run && !known.contains(*id) && !known.contains(format!("{id}+1").as_str())
+        let mut ids = (0..=RESENDS).map(|times| format!("{id}{}", "+1".repeat(times)));
+        own_run == run && !ids.any(|id| known.contains(id.as_str()))
     };
     result.strangers = arrivals
         .keys()

@@ -11,6 +11,8 @@ pub(super) struct Status {
     pub(super) message: String,
     reason: &'static str,
     details: Option<Value>,
+    /// Of the header, in seconds.
+    retry_after: Option<u64>,
 }
 
 // === impl Status ===
@@ -22,6 +24,7 @@ impl Status {
             message: message.into(),
             reason,
             details: None,
+            retry_after: None,
         }
     }
 
@@ -136,7 +139,7 @@ impl Status {
         Self::new(405, "MethodNotAllowed", message)
     }
 
-    /// One on command.
+    /// One on command. That of 429 says when to ask again in its header only, as API Priority and Fairness does.
     pub(super) fn commanded(code: u16, retry_after: Option<u32>) -> Self {
         let (reason, message) = match code {
             429 => (
@@ -154,7 +157,9 @@ impl Status {
             ),
         };
         let mut status = Self::new(code, reason, message);
-        status.details = retry_after.map(|seconds| json!({ "retryAfterSeconds": seconds }));
+        let details = retry_after.filter(|_| code != 429);
+        status.details = details.map(|seconds| json!({ "retryAfterSeconds": seconds }));
+        status.retry_after = retry_after.map(u64::from);
         status
     }
 
@@ -171,6 +176,7 @@ impl Status {
     }
 
     pub(super) fn retry_after(&self) -> Option<u64> {
-        self.details.as_ref()?["retryAfterSeconds"].as_u64()
+        let said = || self.details.as_ref()?["retryAfterSeconds"].as_u64();
+        self.retry_after.or_else(said)
     }
 }

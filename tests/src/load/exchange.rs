@@ -16,6 +16,9 @@ use crate::http::{Body, empty, full};
 use crate::pattern;
 use crate::server::{BODY_BYTES, BODY_SEED, SERVED_BY, TEST_ID};
 
+/// How often a request is sent again that certainly was not processed: a new connection may be told to go as well.
+pub(crate) const RESENDS: usize = 3;
+
 /// A good answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
@@ -68,35 +71,35 @@ struct Broken {
     is_silent: bool,
 }
 
-/// Sends the request of `ticket`; gives the id it was last sent under, the result, and whether it was sent twice.
+/// Sends the request of `ticket`; gives the id it was last sent under, the result, and whether it was sent again.
 pub(super) async fn perform(
     load: &Load,
     pool: &Pool,
     ticket: &Ticket,
 ) -> (String, Result<Served, Failure>, bool) {
     let mut id = ticket.id.clone();
-    let mut is_resent = false;
+    let mut resent = 0;
     let end = ticket.due + load.deadline;
     loop {
-        let tried = timeout_at(end, attempt(load, pool, ticket, &id, is_resent)).await;
+        let tried = timeout_at(end, attempt(load, pool, ticket, &id, resent > 0)).await;
         let (broken, was_reused) = match tried {
-            Ok(Ok(served)) => return (id, Ok(served), is_resent),
+            Ok(Ok(served)) => return (id, Ok(served), resent > 0),
             Ok(Err(broken)) => broken,
             Err(_) => {
                 let failure = Failure::new(Kind::Timeout, format!("after {:?}", load.deadline));
-                return (id, Err(failure), is_resent);
+                return (id, Err(failure), resent > 0);
             }
         };
         let is_safe = ticket.method != Method::POST && broken.is_silent && was_reused;
         let may_resend = match load.resend {
             Resend::Never => false,
             Resend::Unsent => broken.is_unsent,
-            Resend::Safe => broken.is_unsent || is_safe,
+            Resend::Safe => broken.is_unsent || (is_safe && resent == 0),
         };
-        if is_resent || !may_resend {
-            return (id, Err(broken.failure), is_resent);
+        if resent == RESENDS || !may_resend {
+            return (id, Err(broken.failure), resent > 0);
         }
-        is_resent = true;
+        resent += 1;
         id.push_str("+1");
     }
 }

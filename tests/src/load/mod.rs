@@ -9,8 +9,8 @@
 //!
 //! **What a client may do.** An HTTP/1.1 connection may close just as it is reused, and HTTP/2 may refuse a stream.
 //! When it is certain that the request was not processed, or it is idempotent and its reused connection died before a
-//! byte of the answer, every real client sends it again on a new connection. So do we, once, under the id with `+1`
-//! at its end, and count it; [`Load::no_resend`] turns that off, [`Load::resend_unsent`] the less certain half of it.
+//! byte of the answer, every real client sends it again on a new connection. So do we, under the id with `+1`
+//! at its end, and count it: up to three times what is certain, the other once. [`Load::no_resend`] turns that off, [`Load::resend_unsent`] the less certain half of it.
 //!
 //! **Limits.** One process shares its two cores with the servers: hundreds to a few thousand requests per second.
 //! [`Report::max_lag`] tells how late the generator itself was.
@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
+pub(crate) use self::exchange::RESENDS;
 pub use self::exchange::{Failure, Kind, Served};
 use self::pool::Pool;
 pub use self::report::{Mark, Outcome, Report, Slot};

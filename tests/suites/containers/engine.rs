@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 /// The image that is tested.
 pub(crate) const IMAGE: &str = "localhost/strata:test";
+/// What its labels say.
+pub(crate) const SOURCE: &str = "https://git.example.com/strata";
+pub(crate) const DOCUMENTATION: &str = "https://strata.example.com/docs";
 
 /// What runc may set: not more than what the test itself has.
 const SETTINGS: &str = "[containers]
@@ -70,6 +73,7 @@ impl Engine {
         command
             .env("ENGINE", &self.podman)
             .env("ENGINE_OPTIONS", self.options().join(" "))
+            .envs([("SOURCE", SOURCE), ("DOCUMENTATION", DOCUMENTATION)])
             .arg("--programs")
             .arg(&programs)
             .args(["--tag", tag, "--", "--isolation", "chroot", "--no-cache"]);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use strata_tests::process::Launch;
 use strata_tests::tools;
 
-use crate::engine::{Engine, IMAGE};
+use crate::engine::{DOCUMENTATION, Engine, IMAGE, SOURCE};
 use crate::own_network::done_in_own_network;
 use crate::pods::SOON;
 
@@ -49,9 +49,16 @@ fn the_image_is_small_reproducible_and_has_no_shell() -> Result<()> {
     let about = &about[0];
     ensure!(about["User"] == "65532:65532", "{about}");
     let labels = &about["Labels"];
-    for label in ["title", "version", "revision", "licenses"] {
+    for label in ["title", "version", "revision", "licenses", "base.name"] {
         ensure!(
             labels[format!("org.opencontainers.image.{label}")].is_string(),
+            "{label}: {labels}"
+        );
+    }
+
+    for (label, place) in [("source", SOURCE), ("documentation", DOCUMENTATION)] {
+        ensure!(
+            labels[format!("org.opencontainers.image.{label}")] == place,
             "{label}: {labels}"
         );
     }
@@ -110,5 +117,25 @@ fn bill_of_materials(engine: &Engine) -> Result<()> {
         );
     }
     ensure!(named("proptest").is_none(), "tests are not shipped");
+    beside_crates(&components)
+}
+
+/// Static programs show nobody what C library they have; the bill does.
+fn beside_crates(components: &[Value]) -> Result<()> {
+    let depended: Vec<&Value> = components
+        .iter()
+        .filter(|one| !one["purl"].as_str().unwrap_or("").starts_with("pkg:cargo/"))
+        .collect();
+    for name in ["glibc", "libgcc", "rust-std", "ca-certificates"] {
+        let one = depended.iter().find(|one| one["name"] == name);
+        let one = one.ok_or_else(|| anyhow::anyhow!("no {name}"))?;
+        let version = one["version"].as_str().unwrap_or_default();
+        ensure!(
+            version.starts_with(|first: char| first.is_ascii_digit()),
+            "{one}"
+        );
+        ensure!(one["licenses"][0]["expression"].is_string(), "{one}");
+    }
+    ensure!(depended.len() == 4, "{depended:?}");
     Ok(())
 }

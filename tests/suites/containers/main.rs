@@ -6,6 +6,7 @@
 mod engine;
 mod image;
 mod manifests;
+mod memory;
 mod own_network;
 mod pods;
 mod rollout;

@@ -14,6 +14,7 @@ use crate::engine::{End, Engine, IMAGE};
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 const DATA: u16 = 8080;
 const ADMIN: u16 = 9900;
+const CALM: &str = "limits: { overload: { enabled: false } }";
 
 /// A Deployment and its headless Service.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub(crate) struct Tier {
     /// Also the name in DNS.
     pub(crate) name: &'static str,
     pub(crate) program: &'static str,
+    /// Of each pod, as podman writes it.
+    memory: &'static str,
     /// The files below `/etc/strata`.
     config: PathBuf,
 }
@@ -94,7 +97,7 @@ impl Tier {
             std::fs::create_dir_all(config.join(part))?;
         }
         let bootstrap = format!(
-            "name: unknown\n{more}include: [../pools/*.yaml]\nshutdown: {{ {shutdown} }}\nlimits: {{ overload: {{ enabled: false }} }}\n\
+            "name: unknown\n{more}include: [../pools/*.yaml]\nshutdown: {{ {shutdown} }}\n{CALM}\n\
              listeners: [{{ name: web, address: '0.0.0.0:{DATA}', protocols: [http1, h2c] }}]\nadmin: {{ address: '0.0.0.0:{ADMIN}' }}\n\
              trusted_proxies: [10.0.0.0/8]\n"
         );
@@ -103,8 +106,19 @@ impl Tier {
         Ok(Self {
             name,
             program,
+            memory: "256m",
             config,
         })
+    }
+
+    /// With pods of this size that see to their memory, have limits of their own, and trust nobody.
+    pub(crate) fn limited(mut self, memory: &'static str, limits: &str) -> Result<Self> {
+        self.memory = memory;
+        let path = self.config.join("bootstrap/lb.yaml");
+        let text = std::fs::read_to_string(&path)?.replace(CALM, limits);
+        let text = text.replace("trusted_proxies: [10.0.0.0/8]", "");
+        std::fs::write(path, text)?;
+        Ok(self)
     }
 
     /// Starts a pod, and returns when it is ready.
@@ -117,7 +131,7 @@ impl Tier {
         engine.run(&[
             "run", "--detach", "--name", &name, "--network", "pods", "--network-alias", self.name,
             "--read-only", "--read-only-tmpfs=false", "--cap-drop", "all", "--security-opt", "no-new-privileges", "--user", "65532:65532",
-            "--memory", "256m", "--cpus", "1", "--env", &variable, "--env", "LB__THREADS=1", "--volume", &mount,
+            "--memory", self.memory, "--cpus", "1", "--env", &variable, "--env", "LB__THREADS=1", "--volume", &mount,
             IMAGE, &program, "run", "--config", "/etc/strata/bootstrap/lb.yaml",
         ])?;
         let pod = Pod {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -25,7 +27,7 @@ pub(crate) struct Bed {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
-    _dir: TempDir,
+    pub(crate) dir: TempDir,
 }
 
 /// What the file says of the pool.
@@ -101,18 +103,15 @@ impl Bed {
         let dir = tempfile::tempdir()?;
         api.kubeconfig(&dir.path().join("kubeconfig"), NAMESPACE, "token: x", None)?;
         let (address, admin) = (strata_tests::ports::free()?, strata_tests::ports::free()?);
-        let path = dir.path().join("lb.yaml");
-        std::fs::write(&path, setup.text(address, admin))?;
-        let launch = Launch::new("r1", tools::program("regional-lb")?);
-        let launch = launch.env("RUST_LOG", "info");
-        let process = launch.args(["run", "--config"]).arg(&path).start()?;
+        write_token(&dir.path().join("token"))?;
+        let process = launch("r1", dir.path(), &setup.text("r1", address, admin))?;
         let mut bed = Self {
             api,
             servers,
             process,
             address,
             admin,
-            _dir: dir,
+            dir,
         };
         if setup.wait {
             bed.process.wait_http(admin, "/readyz", 200, SOON).await?;
@@ -165,6 +164,38 @@ impl Bed {
         Ok(list.context("no endpoints")?.clone())
     }
 
+    /// Waits until the pool has just these servers, whatever their state.
+    pub(crate) async fn until_servers(&self, wanted: &[&str]) -> Result<()> {
+        let what = format!("just {wanted:?}");
+        eventually(SOON, &what, async || {
+            let endpoints = self.endpoints().await?;
+            let names: BTreeSet<_> = endpoints
+                .iter()
+                .filter_map(|e| e["server"].as_str())
+                .collect();
+            ensure!(names == wanted.iter().copied().collect(), "{names:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Runs `lbctl` as an operator does; its exit code and what it says.
+    pub(crate) async fn lbctl(&self, line: &str) -> Result<(i32, String)> {
+        let (admin, token) = (self.admin.to_string(), self.dir.path().join("token"));
+        let front = [
+            "--admin",
+            &admin,
+            "--token-file",
+            &token.display().to_string(),
+        ]
+        .map(str::to_owned);
+        let words = line.split(' ').map(str::to_owned);
+        let lbctl =
+            Launch::new("lbctl", tools::program("lbctl")?).args(front.into_iter().chain(words));
+        let (status, text) = lbctl.env("USER", "ada").run(SOON * 2).await?;
+        Ok((status.code().unwrap_or(-1), text))
+    }
+
     /// The sum of a metric's samples.
     pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
         let text = http::get(self.admin, "/metrics").await?.text();
@@ -187,7 +218,7 @@ impl Bed {
 }
 
 impl Setup {
-    fn text(&self, address: SocketAddr, admin: SocketAddr) -> String {
+    pub(crate) fn text(&self, name: &str, address: SocketAddr, admin: SocketAddr) -> String {
         let Self {
             discover,
             pool,
@@ -195,11 +226,26 @@ impl Setup {
             ..
         } = self;
         format!(
-            "name: r1\nregion: eu\n{extra}listeners:\n  - {{ name: web, address: '{address}' }}\nadmin: {{ address: '{admin}' }}\n\
+            "name: {name}\nregion: eu\n{extra}listeners:\n  - {{ name: web, address: '{address}' }}\nadmin: {{ address: '{admin}', token_file: token }}\n\
              routes:\n  - {{ name: all, pool: app }}\npools:\n  - name: app\n    balance: {{ policy: round_robin }}\n{pool}    discover:\n      kubernetes: \
              {{ kubeconfig: kubeconfig, {discover} }}\n"
         )
     }
+}
+
+/// Starts a regional replica of a configuration, in a directory that has what this names.
+pub(crate) fn launch(name: &str, dir: &Path, text: &str) -> Result<Process> {
+    let path = dir.join(format!("{name}.yaml"));
+    std::fs::write(&path, text)?;
+    let launch = Launch::new(name, tools::program("regional-lb")?);
+    let launch = launch.env("RUST_LOG", "info");
+    launch.args(["run", "--config"]).arg(&path).start()
+}
+
+fn write_token(path: &Path) -> Result<()> {
+    std::fs::write(path, "a-token-of-the-tests-0123456789")?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(())
 }
 
 /// The slice of one server.

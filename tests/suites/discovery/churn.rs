@@ -160,7 +160,7 @@ async fn five_thousand_servers_change_without_a_failed_request_or_growing_memory
         made < changes as f64 / 2.0,
         "and many were one: {made} lists"
     );
-    let (from, to) = (before.resident_kib, after.resident_kib);
+    let (from, to) = (before.anonymous_kib, after.anonymous_kib);
     let cpu = after.cpu.saturating_sub(before.cpu);
     println!(
         "{changes} changes: {made} lists, {from} -> {to} KiB, {series} series before, CPU {cpu:?}, p99 {:?}",

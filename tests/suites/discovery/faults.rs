@@ -6,8 +6,12 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use strata_tests::kube::{Fault, User, Verb};
 use strata_tests::{eventually, http, steadily};
+use tokio::time::Instant;
 
 use crate::bed::{Bed, Is, NAMESPACE, SLICES, SOON, Setup, slice};
+
+/// How late a test may notice something.
+const APPROX: Duration = Duration::from_millis(300);
 
 /// All is well before, the known servers serve while `wrong`, and what changed meanwhile is found after.
 async fn survives(what: &str, wrong: impl AsyncFn(&Bed) -> Result<()>) -> Result<()> {
@@ -136,6 +140,18 @@ async fn it_starts_without_an_api_server_and_is_ready_once_it_is_back() -> Resul
         ready.status == 503 && ready.text().contains("pool app"),
         "{ready:?}"
     );
+    // An alert on the age has to see who has never heard of anything.
+    eventually(SOON, "an age of who has never heard", async || {
+        let text = http::get(bed.admin, "/metrics").await?.text();
+        let of = |line: &&str| line.starts_with("lb_discovery_last_sync");
+        let lines: Vec<&str> = text.lines().filter(of).collect();
+        ensure!(
+            matches!(lines.as_slice(), [line] if line.ends_with("} 0")),
+            "{lines:?}"
+        );
+        Ok(())
+    })
+    .await?;
     bed.api.listen().await?;
     bed.process
         .wait_http(bed.admin, "/readyz", 200, SOON)
@@ -184,6 +200,13 @@ async fn no_slice_at_all_is_not_believed_and_an_empty_one_is() -> Result<()> {
     })
     .await?;
     bed.until(&[2]).await?;
+    // A watch that breaks shortly before its end has ended in time.
+    let watches = bed.api.asked(Verb::Watch);
+    eventually(SOON, "a young watch", async || {
+        ensure!(bed.api.asked(Verb::Watch) > watches);
+        Ok(())
+    })
+    .await?;
     // As after a restore of the API server: a new list, and nothing in it.
     bed.api.begin_anew();
     bed.until_fresh().await?;
@@ -226,4 +249,86 @@ async fn slow_answers_are_waited_for() -> Result<()> {
     bed.until(&[1, 2]).await?;
     ensure!(!bed.process.output().contains("EndpointSlices of pool app:"));
     Ok(())
+}
+
+/// Kubernetes' API Priority and Fairness says how long it wants to be left alone in the header only.
+#[tokio::test]
+async fn an_api_server_that_is_overloaded_is_left_alone_as_long_as_it_asks() -> Result<()> {
+    let asked = Duration::from_secs(3);
+    for code in [429, 503] {
+        let bed = Bed::start(1).await?;
+        bed.until(&[1]).await?;
+        bed.api.fault(None, Fault::Status(code, Some(3)));
+        bed.api.drop_watches(true);
+        let refused = async |count: u64| {
+            eventually(SOON, "a refusal", async || {
+                ensure!(bed.api.answered(code) >= count);
+                Ok(Instant::now())
+            })
+            .await
+        };
+        let first = refused(1).await?;
+        let second = refused(2).await?;
+        let pause = second - first;
+        ensure!(pause + APPROX > asked, "{code}: {pause:?}");
+        ensure!(pause < asked * 2, "{code}: {pause:?}");
+        bed.api.heal();
+        bed.until_fresh().await?;
+        bed.until(&[1]).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_that_has_run_out_leaves_the_servers_and_is_told() -> Result<()> {
+    let bed = Bed::start(2).await?;
+    bed.until(&[1, 2]).await?;
+    let verbs = [Verb::Get, Verb::List, Verb::Watch];
+    let user = User::new("lb", NAMESPACE, &SLICES, &verbs);
+    bed.api.allow("another", user.clone());
+    bed.api.drop_watches(true);
+    bed.say(1, Is::Unready)?;
+    eventually(SOON, "word of it", async || {
+        let pools = http::get(bed.admin, "/api/v1/pools").await?.text();
+        ensure!(pools.contains("replica's token (401)"), "{pools}");
+        Ok(())
+    })
+    .await?;
+    ensure!(bed.answering().await?.len() == 2, "both stay");
+    bed.api.allow("x", user);
+    bed.until(&[2]).await
+}
+
+#[tokio::test]
+async fn a_list_that_is_too_old_between_two_pages_is_begun_anew() -> Result<()> {
+    let setup = Setup {
+        wait: false,
+        ..Setup::default()
+    };
+    let mut bed = Bed::start_with(2, setup, async |api| {
+        for number in 0..600 {
+            let endpoint = json!({ "addresses": ["127.0.0.1"], "conditions": { "ready": false } });
+            let object = slice(&format!("a-{number}"), "web", 1, vec![endpoint]);
+            api.put(&SLICES, NAMESPACE, object)?;
+        }
+        api.fault(Some(Verb::List), Fault::Slow(Duration::from_millis(700)));
+        Ok(())
+    })
+    .await?;
+    eventually(SOON, "the second page to be asked for", async || {
+        ensure!(bed.api.asked(Verb::List) >= 2);
+        Ok(())
+    })
+    .await?;
+    bed.api.compact();
+    eventually(SOON, "a 410", async || {
+        ensure!(bed.api.answered(410) >= 1);
+        Ok(())
+    })
+    .await?;
+    bed.api.heal();
+    bed.process
+        .wait_http(bed.admin, "/readyz", 200, SOON)
+        .await?;
+    bed.until(&[1, 2]).await
 }

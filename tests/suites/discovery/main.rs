@@ -3,4 +3,7 @@
 mod bed;
 mod churn;
 mod faults;
+mod holds;
+mod knows;
+mod orders;
 mod servers;

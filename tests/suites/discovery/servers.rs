@@ -125,7 +125,7 @@ async fn a_named_port_that_changes_is_followed() -> Result<()> {
     ports.push(json!({ "name": "quic", "port": 2, "protocol": "UDP" }));
     bed.api.put(&SLICES, NAMESPACE, object.clone())?;
     bed.until(&[2]).await?;
-    // A port that nobody has is told, and leaves the list empty.
+    // A port that nobody has is told, and leaves the list as it was.
     object["ports"] = json!([{ "name": "https", "port": 1 }]);
     bed.api.put(&SLICES, NAMESPACE, object)?;
     eventually(SOON, "word of it", async || {
@@ -136,7 +136,8 @@ async fn a_named_port_that_changes_is_followed() -> Result<()> {
         );
         Ok(())
     })
-    .await
+    .await?;
+    bed.until(&[2]).await
 }
 
 #[tokio::test]

@@ -8,12 +8,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use strata_tests::eventually;
-use strata_tests::load::Running;
+use strata_tests::load::{Load, Mode, Running};
 use strata_tests::ports;
 use strata_tests::process::Launch;
+use strata_tests::reconcile::reconcile;
 use strata_tests::tools;
 use strata_tests::topology::{Platform, Topology};
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 use strata_tests::relay::Relay;
 
@@ -213,9 +215,47 @@ impl Bed {
         .await
     }
 
+    /// Users of these global replicas: kept connections, a new one for each request, and HTTP/2.
+    pub(crate) fn users_of(&self, which: &[usize]) -> Result<Vec<Running>> {
+        let addresses = which.iter().map(|at| self.platform.globals[*at].address());
+        let addresses: Vec<SocketAddr> = addresses.collect();
+        let modes = [Mode::KeepAlive, Mode::NewConnection, Mode::H2c(2)];
+        let load = |mode| {
+            let load = Load::across(addresses.clone()).mode(mode).rate(15.0);
+            load.posts(0.3, 500).users(200).no_resend().start()
+        };
+        modes.into_iter().map(load).collect()
+    }
+
+    /// A second from now, a region gets nothing new for two.
+    pub(crate) async fn quiet(&self, region: usize) -> Result<()> {
+        sleep(TARGET).await;
+        let before = self.requests(region).await?;
+        sleep(TARGET * 2).await;
+        let after = self.requests(region).await?;
+        ensure!(after == before, "{} new requests", after - before);
+        Ok(())
+    }
+
+    /// Ends all loads: nothing failed, and no server saw anything of theirs twice, or in part.
+    pub(crate) async fn all_unharmed(&self, loads: impl Iterator<Item = Running>) -> Result<()> {
+        for users in loads {
+            let report = users.stop().await;
+            ensure!(report.failed == 0 && report.sent > 50, "{report}");
+            let books = reconcile(&report, self.platform.ledgers());
+            ensure!(books.is_clean(), "{books}");
+        }
+        Ok(())
+    }
+
     /// Users at all global replicas.
     pub(crate) fn users(&self) -> Result<Running> {
-        let load = self.platform.load().rate(200.0).posts(0.3, 500);
+        self.users_who_post(0.3)
+    }
+
+    /// Users of whose requests `share` are POSTs, 0 to 1.
+    pub(crate) fn users_who_post(&self, share: f64) -> Result<Running> {
+        let load = self.platform.load().rate(200.0).posts(share, 500);
         load.users(500).no_resend().start()
     }
 }

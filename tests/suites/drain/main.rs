@@ -2,8 +2,11 @@
 
 mod bed;
 mod cookies;
+mod mixed;
+mod options;
 mod orders;
 mod plugin;
 mod rules;
+mod servers;
 mod stores;
 mod together;

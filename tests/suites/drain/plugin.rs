@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use strata_tests::process::Launch;
 use strata_tests::tools;
@@ -126,5 +126,39 @@ async fn who_asks_wrongly_is_told_what_to_do() -> Result<()> {
             "{line}: {told:?}"
         );
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_pods_than_can_be_asked_are_told_and_get_no_order() -> Result<()> {
+    let bed = Bed::start("").await?;
+    let mut desk = Desk::new(&bed)?;
+    let told = desk.lb("-n edge regions").await?;
+    ensure!(
+        told.code == 0 && !told.text.contains("are meant"),
+        "{told:?}"
+    );
+    // Their names come last: those that are asked are the first of the list.
+    let twin = json!({ "labels": { "app.kubernetes.io/name": "strata", "app.kubernetes.io/component": "global-lb" },
+        "address": bed.platform.globals[0].admin().to_string(), "phase": "Running" });
+    let pods = desk.pods["pods"].as_array_mut().context("pods")?;
+    for number in 0..30 {
+        let mut pod = twin.clone();
+        pod["name"] = format!("z{number:02}").into();
+        pods.push(pod);
+    }
+    let told = desk.lb("-n edge regions").await?;
+    ensure!(
+        told.code == 0 && told.text.contains("33 pods are meant"),
+        "{told:?}"
+    );
+    let order = "-n edge region drain r2 --reason x --wait=all";
+    let told = desk.lb(order).await?;
+    ensure!(
+        told.code == 4 && told.text.contains("--selector"),
+        "{told:?}"
+    );
+    let told = desk.lb("-n edge region drains -o name").await?;
+    ensure!(!told.text.contains("r2"), "{told:?}");
     Ok(())
 }

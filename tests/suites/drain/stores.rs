@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use serde_json::json;
 use strata_tests::disk::Disk;
 use strata_tests::eventually;
+use strata_tests::kube::{ApiServer, Fault, Resource, User, Verb};
 use strata_tests::ports;
 use strata_tests::process::Process;
 use strata_tests::tools::Tool;
@@ -142,4 +144,38 @@ async fn with_all_disks_full_an_order_holds_while_a_replica_runs() -> Result<()>
     bed.order(1, "region undrain r1 --over 0s").await?;
     bed.served_everywhere().await?;
     unharmed(users).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_a_configmap_alone_nothing_fails_while_its_api_server_does() -> Result<()> {
+    let (server, dir) = (ApiServer::start().await?, tempfile::tempdir()?);
+    let (maps, name) = (Resource::CONFIG_MAPS, "strata-orders-global");
+    server.put(&maps, "lb", json!({ "metadata": { "name": name } }))?;
+    std::fs::write(dir.path().join("token"), "first\n")?;
+    let verbs = [Verb::Get, Verb::List, Verb::Watch, Verb::Update];
+    let user = User::new("strata", "lb", &maps, &verbs);
+    server.allow("first", user.named(name));
+    let file = server.kubeconfig(&dir.path().join("config"), "lb", "tokenFile: token", None)?;
+    let file = file.display();
+    let state =
+        format!("store: kubernetes, directory: \"@\", kubernetes: {{ kubeconfig: \"{file}\" }}");
+    let bed = Bed::with_state(&state, false).await?;
+    let loads = bed.users_of(&[0, 1, 2])?;
+    bed.served_everywhere().await?;
+    bed.order(0, "region drain r1 --over 0s --reason x --wait all")
+        .await?;
+    bed.quiet(0).await?;
+    server.fault(Some(Verb::Update), Fault::Status(503, Some(1)));
+    let told = bed.lbctl(1, "region undrain r1 --over 0s").await?;
+    ensure!(told.code == 1, "{}: {}", told.code, told.text);
+    server.drop_watches(true);
+    bed.quiet(0).await?;
+    server.heal();
+    let undrained = eventually(SOON, "an order that is taken", async || {
+        bed.order(2, "region undrain r1 --over 1s --wait-done")
+            .await
+    });
+    undrained.await?;
+    bed.served_everywhere().await?;
+    bed.all_unharmed(loads.into_iter()).await
 }

@@ -10,23 +10,36 @@ use crate::bed::{Bed, SOON, unharmed};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_survives_the_replica_that_took_it() -> Result<()> {
     let mut bed = Bed::start("").await?;
+    // Users of the replica that is killed see it die; the others must not notice.
+    let others = bed.users_of(&[1, 2])?;
+    bed.served_everywhere().await?;
     bed.order(0, "region drain r1 --over 0s --reason x --wait none")
         .await?;
     bed.platform.globals[0].kill();
     for at in [1, 2] {
         bed.reaches(at, "region/r1", "drained").await?;
     }
+    bed.quiet(0).await?;
     bed.platform.globals[0].restart().await?;
     bed.platform.globals[0].wait_ready().await?;
     let stage = bed.stage(0, "region/r1").await?;
     ensure!(stage.0 == "drained", "known before it listened: {stage:?}");
-    Ok(())
+    // It obeys from its first request on.
+    let before = bed.requests(0).await?;
+    let own = bed.users_of(&[0])?;
+    for users in &own {
+        users.settle(40).await;
+    }
+    let after = bed.requests(0).await?;
+    ensure!(after == before, "{} new requests", after - before);
+    bed.all_unharmed(others.into_iter().chain(own)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_restarts_in_the_ramp_goes_on_where_the_others_are() -> Result<()> {
     let mut bed = Bed::start("").await?;
-    let users = bed.platform.load().rate(100.0).start()?;
+    let others = bed.users_of(&[1, 2])?;
+    bed.served_everywhere().await?;
     bed.order(1, "region drain r1 --over 20s --reason x")
         .await?;
     eventually(SOON, "a ramp under way", async || {
@@ -35,8 +48,6 @@ async fn a_replica_that_restarts_in_the_ramp_goes_on_where_the_others_are() -> R
         Ok(())
     })
     .await?;
-    // Its clients see it die; they are not what this test is about.
-    drop(users);
     bed.platform.globals[0].kill();
     bed.platform.globals[0].restart().await?;
     bed.platform.globals[0].wait_ready().await?;
@@ -48,7 +59,17 @@ async fn a_replica_that_restarts_in_the_ramp_goes_on_where_the_others_are() -> R
         (restarted.1 - other.1).abs() < 0.15,
         "{restarted:?} {other:?}"
     );
-    Ok(())
+    let own = bed.users_of(&[0])?;
+    for at in 0..3 {
+        eventually(SOON * 3, "the end of the ramp", async || {
+            let (stage, share) = bed.stage(at, "region/r1").await?;
+            ensure!(stage == "drained", "{stage} {share}");
+            Ok(())
+        })
+        .await?;
+    }
+    bed.quiet(0).await?;
+    bed.all_unharmed(others.into_iter().chain(own)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

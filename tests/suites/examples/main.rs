@@ -1,6 +1,7 @@
 //! Every file in `conf/` is run, and answers as its routes promise.
 
 mod global;
+mod migration;
 mod regional;
 mod stage;
 
@@ -12,7 +13,7 @@ use strata_tests::process::Launch;
 use strata_tests::tools;
 
 /// Files that a test here runs.
-const RUN: [&str; 18] = [
+const RUN: [&str; 24] = [
     "examples/affinity.yaml",
     "examples/dns-servers.yaml",
     "examples/geo.yaml",
@@ -30,13 +31,20 @@ const RUN: [&str; 18] = [
     "examples/websocket.yaml",
     "examples/zones.yaml",
     "global.yaml",
+    "migration/envoy/global.yaml",
+    "migration/envoy/regional-eu.yaml",
+    "migration/envoy/regional-us.yaml",
+    "migration/haproxy/regional.yaml",
+    "migration/ingress-nginx/regional.yaml",
+    "migration/ingress-nginx/to-https.yaml",
     "regional.yaml",
 ];
 
 #[test]
 fn no_file_is_without_a_test() -> Result<()> {
     let mut found = BTreeSet::new();
-    for dir in ["", "examples/"] {
+    let [nginx, haproxy, envoy] = migration::NAMES.map(|name| format!("migration/{name}/"));
+    for dir in ["", "examples/", &nginx, &haproxy, &envoy] {
         for entry in std::fs::read_dir(stage::conf().join(dir))? {
             let name = format!("{dir}{}", entry?.file_name().to_string_lossy());
             if name.ends_with(".yaml") {

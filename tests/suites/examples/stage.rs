@@ -88,13 +88,7 @@ impl Stage {
 
     /// Waits until no request is counted as in flight.
     pub(crate) async fn is_idle(&self) -> Result<()> {
-        eventually(SOON, "no request in flight", async || {
-            let status = http::get(self.admin, "/api/v1/status").await?.json()?;
-            let pools = status["pools"].as_array().cloned().unwrap_or_default();
-            ensure!(pools.iter().all(|pool| pool["inflight"] == 0), "{status}");
-            Ok(())
-        })
-        .await
+        is_idle(self.admin).await
     }
 
     /// `GET path` with a host and header fields.
@@ -135,6 +129,17 @@ impl Stage {
     }
 }
 
+/// Waits until the process with this admin address counts no request as in flight.
+pub(crate) async fn is_idle(admin: SocketAddr) -> Result<()> {
+    eventually(SOON, "no request in flight", async || {
+        let status = http::get(admin, "/api/v1/status").await?.json()?;
+        let pools = status["pools"].as_array().cloned().unwrap_or_default();
+        ensure!(pools.iter().all(|pool| pool["inflight"] == 0), "{status}");
+        Ok(())
+    })
+    .await
+}
+
 /// The port of the file whose server gave this answer.
 pub(crate) fn served_by(answer: &Answer) -> Result<u16> {
     let name = answer.header("x-served-by");
@@ -145,7 +150,7 @@ pub(crate) fn served_by(answer: &Answer) -> Result<u16> {
 }
 
 /// Ports of addresses on lines of their own: first the listener's, then the admin's.
-fn own_ports(text: &str) -> Result<Vec<u16>> {
+pub(crate) fn own_ports(text: &str) -> Result<Vec<u16>> {
     let own = Regex::new(r"(?m)^ +address: 127\.0\.0\.1:(\d+)$")?;
     let found = own
         .captures_iter(text)
@@ -153,11 +158,14 @@ fn own_ports(text: &str) -> Result<Vec<u16>> {
     Ok(found.collect())
 }
 
+/// The other forms are Envoy's and those of HAProxy's checks.
 fn address_pattern() -> Result<Regex> {
-    Ok(Regex::new(r"(127\.0\.0\.1|localhost):(\d+)")?)
+    Ok(Regex::new(
+        r"((?:127\.0\.0\.1|localhost)(?::|, port_value: | port ))(\d+)",
+    )?)
 }
 
-fn ports(text: &str) -> Result<Vec<u16>> {
+pub(crate) fn ports(text: &str) -> Result<Vec<u16>> {
     let pattern = address_pattern()?;
     let found = pattern
         .captures_iter(text)
@@ -169,20 +177,20 @@ fn ports(text: &str) -> Result<Vec<u16>> {
 }
 
 /// `localhost` stays a name, with the new port: the new addresses are on 127.0.0.1 too.
-fn moved(text: &str, addresses: &BTreeMap<u16, SocketAddr>) -> Result<String> {
+pub(crate) fn moved(text: &str, addresses: &BTreeMap<u16, SocketAddr>) -> Result<String> {
     let replaced = address_pattern()?.replace_all(text, |c: &regex::Captures<'_>| {
         let old: u16 = c
             .get(2)
             .and_then(|port| port.as_str().parse().ok())
             .unwrap_or(0);
         let new = addresses.get(&old).map_or(0, SocketAddr::port);
-        format!("{}:{new}", c.get(1).map_or("", |host| host.as_str()))
+        format!("{}{new}", c.get(1).map_or("", |host| host.as_str()))
     });
     Ok(replaced.into_owned())
 }
 
 /// A free address of 127.0.0.1, below the range that outgoing connections take their ports from.
-fn free() -> Result<SocketAddr> {
+pub(crate) fn free() -> Result<SocketAddr> {
     for _ in 0..100 {
         let port = strata_tests::ports::free()?.port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));

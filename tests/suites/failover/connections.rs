@@ -7,8 +7,6 @@ use http::Method;
 use strata_tests::reconcile::reconcile;
 use strata_tests::topology::Topology;
 
-use crate::drill::alone;
-
 /// Requests a second.
 const RATE: f64 = 200.0;
 
@@ -25,7 +23,7 @@ fn total(metrics: &str, name: &str, labels: &str) -> f64 {
 /// closes and requests meet all the time.
 #[tokio::test]
 async fn posts_survive_servers_that_close_idle_connections() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let platform = Topology::regional().pool("web", 3).start().await?;
     let load = platform.load().rate(RATE).posts(1.0, 2_000).no_resend();
     let running = load.start()?;

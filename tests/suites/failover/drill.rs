@@ -8,7 +8,6 @@ use strata_tests::load::{Load, Report};
 use strata_tests::reconcile::{Reconciliation, reconcile};
 use strata_tests::topology::{Platform, Replica};
 use strata_tests::{eventually, steadily};
-use tokio::sync::{Mutex, MutexGuard};
 
 /// Long enough for anything that is to happen at all.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -28,12 +27,6 @@ pub(crate) const RATE: f64 = 60.0;
 pub(crate) struct Drill {
     pub(crate) report: Report,
     pub(crate) accounts: Reconciliation,
-}
-
-/// Drills measure time, so they run one at a time.
-pub(crate) async fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::const_new(());
-    ONE.lock().await
 }
 
 /// A load of GETs and one POST in five, given up late enough for every deadline of the proxies.

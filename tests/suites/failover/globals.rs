@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use strata_tests::load::Mode;
 use strata_tests::topology::{Platform, Topology};
 
-use crate::drill::{Drill, SOON, alone, drill, mixed};
+use crate::drill::{Drill, SOON, drill, mixed};
 
 async fn start() -> Result<Platform> {
     Topology::two_tier()
@@ -26,7 +26,7 @@ async fn kill(platform: &mut Platform, load: strata_tests::load::Load) -> Result
 
 #[tokio::test]
 async fn clients_of_a_killed_global_replica_go_to_its_sister() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let mut platform = start().await?;
     let load = mixed(&platform);
     let done = kill(&mut platform, load).await?;
@@ -51,7 +51,7 @@ async fn clients_of_a_killed_global_replica_go_to_its_sister() -> Result<()> {
 
 #[tokio::test]
 async fn clients_that_send_nothing_again_see_its_death() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let mut platform = start().await?;
     let load = mixed(&platform).no_resend().mode(Mode::NewConnection);
     let done = kill(&mut platform, load.deadline(SOON)).await?;

@@ -6,11 +6,11 @@ use anyhow::{Result, ensure};
 use http::Method;
 use strata_tests::topology::Topology;
 
-use crate::drill::{FAULT, alone, drill, mixed, takes_traffic_again};
+use crate::drill::{FAULT, drill, mixed, takes_traffic_again};
 
 #[tokio::test]
 async fn a_dead_region_fails_no_get_and_returns() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let plan = Topology::two_tier().globals(2).regions(3, 2, 3);
     let mut platform = plan.start().await?;
     let load = mixed(&platform);
@@ -35,7 +35,7 @@ async fn a_dead_region_fails_no_get_and_returns() -> Result<()> {
 
 #[tokio::test]
 async fn a_frozen_region_fails_no_get() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let plan = Topology::two_tier().globals(2).regions(3, 2, 3);
     let plan =
         plan.tune_global(|file| file.route_extra = "timeouts: { first_byte: 1s }".to_owned());
@@ -52,7 +52,7 @@ async fn a_frozen_region_fails_no_get() -> Result<()> {
 
 #[tokio::test]
 async fn with_one_region_its_death_is_seen() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let mut platform = Topology::two_tier()
         .globals(2)
         .regions(1, 2, 3)
@@ -70,7 +70,7 @@ async fn with_one_region_its_death_is_seen() -> Result<()> {
 
 #[tokio::test]
 async fn checks_that_fail_in_all_regions_do_not_stop_traffic() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let plan = Topology::two_tier().globals(2).regions(2, 2, 2);
     // As when the admin ports are closed off: every probe fails from the start, and every request would pass.
     let plan = plan.tune_global(|file| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use strata_tests::topology::Topology;
 
-use crate::drill::{alone, drill, mixed, takes_traffic_again};
+use crate::drill::{drill, mixed, takes_traffic_again};
 
 fn plan(regions: usize, route: &'static str) -> Topology {
     let plan = Topology::two_tier().globals(2).regions(regions, 2, 3);
@@ -14,7 +14,7 @@ fn plan(regions: usize, route: &'static str) -> Topology {
 
 #[tokio::test]
 async fn a_killed_replica_fails_no_get_and_returns() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let mut platform = plan(3, "").start().await?;
     let load = mixed(&platform);
     let done = drill(&mut platform, load, Duration::from_secs(1), async |p| {
@@ -30,7 +30,7 @@ async fn a_killed_replica_fails_no_get_and_returns() -> Result<()> {
 
 #[tokio::test]
 async fn without_retries_a_killed_replica_fails_gets() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     // With one region there is no try in another one either.
     let mut platform = plan(1, "retry: { retries: 0, budget_floor: 0, budget: 0% }")
         .start()
@@ -64,12 +64,12 @@ async fn freeze(route: &'static str, waits: Duration) -> Result<()> {
 
 #[tokio::test]
 async fn a_frozen_replica_fails_no_get_and_loses_its_share() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     freeze("timeouts: { first_byte: 1s }", Duration::from_millis(900)).await
 }
 
 #[tokio::test]
 async fn a_frozen_replica_fails_no_get_with_default_timeouts() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     freeze("", Duration::from_millis(4_500)).await
 }

@@ -8,7 +8,7 @@ use strata_tests::eventually;
 use strata_tests::server::{Fault, Health, Server};
 use strata_tests::topology::{Platform, Topology};
 
-use crate::drill::{Drill, RETURN, SOON, alone, drill, mixed};
+use crate::drill::{Drill, RETURN, SOON, drill, mixed};
 
 const NO_RETRY: &str = "retry: { retries: 0 }";
 const FIRST_BYTE: &str = "timeouts: { first_byte: 1s }";
@@ -62,7 +62,7 @@ async fn comes_back(platform: &Platform) -> Result<()> {
 
 #[tokio::test]
 async fn checks_that_all_fail_do_not_stop_traffic() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let mut platform = plan("", "").start().await?;
     let load = mixed(&platform);
     let done = drill(&mut platform, load, Duration::from_secs(2), async |p| {
@@ -95,7 +95,7 @@ async fn kill(route: &'static str) -> Result<Drill> {
 
 #[tokio::test]
 async fn a_killed_server_fails_no_get() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let mut platform = plan("", "outlier: { base_ejection: 1s }").start().await?;
     let load = mixed(&platform);
     let done = drill(&mut platform, load, Duration::from_secs(2), async |p| {
@@ -116,7 +116,7 @@ async fn a_killed_server_fails_no_get() -> Result<()> {
 
 #[tokio::test]
 async fn without_retries_a_killed_server_fails_gets() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     kill(NO_RETRY).await?.gets_fail()
 }
 
@@ -132,7 +132,7 @@ async fn freeze(route: &'static str) -> Result<Drill> {
 
 #[tokio::test]
 async fn a_frozen_server_fails_no_get_and_loses_its_share() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let done = freeze(FIRST_BYTE).await?;
     done.no_get_fails()?;
     done.share_is_gone(Duration::from_millis(900))
@@ -140,7 +140,7 @@ async fn a_frozen_server_fails_no_get_and_loses_its_share() -> Result<()> {
 
 #[tokio::test]
 async fn a_frozen_server_fails_no_get_with_default_timeouts() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let done = freeze("").await?;
     done.no_get_fails()?;
     done.share_is_gone(Duration::from_millis(4_500))
@@ -148,14 +148,14 @@ async fn a_frozen_server_fails_no_get_with_default_timeouts() -> Result<()> {
 
 #[tokio::test]
 async fn without_retries_a_frozen_server_fails_gets() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let done = freeze("timeouts: { first_byte: 1s }\nretry: { retries: 0 }").await?;
     done.gets_fail()
 }
 
 #[tokio::test]
 async fn a_thawed_server_takes_traffic_again() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let mut platform = plan(FIRST_BYTE, "outlier: { base_ejection: 1s }")
         .start()
         .await?;
@@ -195,7 +195,7 @@ async fn broken(route: &'static str, script: fn(&Server)) -> Result<(Drill, bool
 }
 
 async fn is_found_and_fails_no_get(script: fn(&Server)) -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let (done, ejected) = broken("", script).await?;
     done.no_get_fails()?;
     ensure!(ejected, "not ejected: {}", done.report);
@@ -225,14 +225,14 @@ async fn a_server_that_answers_503_is_found() -> Result<()> {
 
 #[tokio::test]
 async fn without_retries_503s_reach_the_users() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let (done, _) = broken(NO_RETRY, |s| s.script(|b| b.status = Some(503))).await?;
     done.gets_fail()
 }
 
 #[tokio::test]
 async fn a_server_that_truncates_is_found() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let (done, ejected) = broken("", |s| s.script(|b| b.inject(Fault::Truncate, 1.0))).await?;
     done.nothing_is_repeated()?;
     ensure!(ejected, "not ejected: {}", done.report);

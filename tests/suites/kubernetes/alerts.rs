@@ -14,8 +14,10 @@ use crate::render;
 
 const SOON: Duration = Duration::from_secs(30);
 /// What the guide asks for, but for what has no metric yet (VRRP).
-const WANTED: [&str; 15] = [
+const WANTED: [&str; 17] = [
     "LbDown",
+    "LbReplicasMissing",
+    "LbAbsent",
     "LbHigh5xx",
     "LbHighLatencyP99",
     "LbPoolNoHealthy",
@@ -31,6 +33,9 @@ const WANTED: [&str; 15] = [
     "LbDiscoveryStale",
     "LbCertExpiry",
 ];
+
+/// Where they are read, until an operator says where.
+const RUNBOOKS: &str = "https://strata.example.com/docs/kubernetes.md#";
 
 fn promtool() -> Result<Launch> {
     let path =
@@ -73,6 +78,9 @@ async fn a_changed_rule_fails_its_test() -> Result<()> {
         ("< 0.7", "< 0.3"),
         ("> 16000", "> 1600"),
         ("for: 4h", "for: 5h"),
+        (" or lb_discovery_last_sync_timestamp_seconds == 0", ""),
+        ("== 1) < 3", "== 1) < 2"),
+        ("or absent(up{job=\"strata\"})", ""),
     ] {
         let changed = rules.replacen(right, wrong, 1);
         ensure!(changed != rules, "there is no {right}");
@@ -117,7 +125,7 @@ fn each_alert_is_wanted_tested_both_ways_and_has_a_remedy() -> Result<()> {
             "{name} is not tested both ways"
         );
         let url = text(&rule["annotations"]["runbook_url"]);
-        let anchor = format!("docs/kubernetes.md#{}", name.to_lowercase());
+        let anchor = format!("{RUNBOOKS}{}", name.to_lowercase());
         ensure!(url == anchor, "{name}: {url}");
         let heading = format!("### {}\n", name.to_lowercase());
         ensure!(doc.contains(&heading), "docs/kubernetes.md has no {name}");
@@ -126,6 +134,33 @@ fn each_alert_is_wanted_tested_both_ways_and_has_a_remedy() -> Result<()> {
             "{name}"
         );
     }
+    Ok(())
+}
+
+/// One annotation says it for all of them.
+#[tokio::test]
+async fn where_runbooks_are_is_said_in_one_place() -> Result<()> {
+    let copy = tempfile::tempdir()?;
+    render::copy_tree(&render::source(), copy.path())?;
+    let file = copy
+        .path()
+        .join("components/monitoring/prometheusrule.yaml");
+    let text = std::fs::read_to_string(&file)?;
+    let said = "strata.dev/runbooks: ";
+    let other = text.replace(
+        &format!("{said}strata.example.com"),
+        &format!("{said}wiki.example.org/lb"),
+    );
+    ensure!(text != other, "there is no {said}");
+    std::fs::write(&file, other)?;
+    let rendered = render::build(&copy.path().join("overlays/region-eu")).await?;
+    let urls = rendered.lines().filter(|line| line.contains("runbook_url"));
+    let urls: Vec<&str> = urls.collect();
+    let base = "https://wiki.example.org/lb/docs/kubernetes.md#lb";
+    ensure!(
+        urls.len() >= WANTED.len() && urls.iter().all(|url| url.contains(base)),
+        "{urls:?}"
+    );
     Ok(())
 }
 

@@ -132,6 +132,11 @@ impl<'a> Workload<'a> {
         self.object["kind"] == "Deployment"
     }
 
+    /// Whether it is the regional tier.
+    pub(crate) fn is_regional(&self) -> bool {
+        self.labels()["app.kubernetes.io/component"] == "regional-lb"
+    }
+
     /// Whether its pods use the machine's network.
     pub(crate) fn is_on_host(&self) -> bool {
         self.pod["hostNetwork"] == true

@@ -281,6 +281,12 @@ fn environment(workload: Workload<'_>, pod: &str, root: &Path) -> Result<BTreeMa
             translate(root, text(&entry["value"]))
         } else if from["fieldRef"]["fieldPath"] == "metadata.name" {
             pod.to_owned()
+        } else if let Some(label) = text(&from["fieldRef"]["fieldPath"])
+            .strip_prefix("metadata.labels['")
+            .and_then(|path| path.strip_suffix("']"))
+        {
+            // Empty for a label that a pod does not have.
+            text(&workload.labels()[label]).to_owned()
         } else if from["resourceFieldRef"]["resource"] == "requests.cpu" {
             cores(text(&workload.container["resources"]["requests"]["cpu"]))?.to_string()
         } else {

@@ -15,7 +15,14 @@ const SOON: Duration = Duration::from_secs(30);
 /// Overlays that are shared by others, and not for use by themselves.
 const TIERS: [&str; 2] = ["global", "regional"];
 /// Components that stand beside each other; host-network takes the place of some of what the others change.
-const TOGETHER: [&str; 5] = ["hpa", "monitoring", "discovery", "tls", "state-store"];
+const TOGETHER: [&str; 6] = [
+    "hpa",
+    "monitoring",
+    "discovery",
+    "tls",
+    "state-store",
+    "ipv6",
+];
 
 /// A rendered overlay.
 #[derive(Debug)]
@@ -86,7 +93,7 @@ fn minimal_overlays(copy: &Path) -> Result<Vec<String>> {
         sets.push((component.clone(), vec![component]));
     }
     sets.push(("together".to_owned(), TOGETHER.map(str::to_owned).to_vec()));
-    let entry = ["host-network", "tls", "state-store", "discovery"];
+    let entry = ["host-network", "tls", "state-store", "discovery", "ipv6"];
     sets.push(("entry".to_owned(), entry.map(str::to_owned).to_vec()));
     for tier in TIERS {
         for (set, components) in &sets {
@@ -135,7 +142,7 @@ fn minimal(tier: &str, components: &[String], pools: &Path) -> Result<String> {
     Ok(text)
 }
 
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
@@ -145,6 +152,27 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         } else {
             std::fs::copy(entry.path(), to)?;
         }
+    }
+    Ok(())
+}
+
+/// What a DaemonSet can't be told would be told to nobody.
+#[tokio::test]
+async fn an_autoscaler_and_one_replica_a_machine_are_refused_together() -> Result<()> {
+    let copy = tempfile::tempdir()?;
+    copy_tree(&source(), copy.path())?;
+    let dir = copy.path().join("overlays/region-eu");
+    for (components, is_good) in [
+        (["hpa", "host-network"], false),
+        (["host-network", "hpa"], false),
+        (["host-network", "tls"], true),
+    ] {
+        let components = components.map(str::to_owned);
+        let text = minimal("regional", &components, &dir.join("pools"))?;
+        let text = text.replace("../../../", "../../");
+        std::fs::write(dir.join("kustomization.yaml"), text)?;
+        let built = build(&dir).await;
+        ensure!(built.is_ok() == is_good, "{components:?}: {built:?}");
     }
     Ok(())
 }

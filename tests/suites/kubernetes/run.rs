@@ -1,17 +1,18 @@
 //! The configuration inside each ConfigMap is checked and run, and a ConfigMap that changes is live without a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use strata_tests::eventually;
 use strata_tests::http;
-use strata_tests::server::Server;
+use strata_tests::server::{SERVED_BY, Server};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::Instant;
 
-use crate::objects::{Objects, Workload, list, name};
+use crate::objects::{Objects, Workload, list, name, text};
 use crate::pod::{Pod, SOON, stop};
 use crate::render;
 
@@ -120,6 +121,66 @@ async fn a_swapped_pools_configmap_is_live_within_two_seconds() -> Result<()> {
     .await?;
     println!("a swapped ConfigMap served after {:?}", start.elapsed());
     ensure!(start.elapsed() <= LIVE, "{:?}", start.elapsed());
+    stop(process).await
+}
+
+/// Since Kubernetes 1.35 pods have their machine's zone as a label. The control is a pod without: it has no zone, and starts.
+#[tokio::test]
+async fn the_zone_of_the_pods_machine_gets_its_requests() -> Result<()> {
+    let (near, far) = (Server::start("near").await?, Server::start("far").await?);
+    let pools = format!(
+        "routes:\n  - {{ name: all, pool: web }}\npools:\n  - name: web\n    zone_preference: {{ enabled: true }}\n    \
+         health_check: {{ enabled: false }}\n    servers:\n      \
+         - {{ name: near, address: \"{}\", zone: eu-1a }}\n      - {{ name: far, address: \"{}\", zone: eu-1b }}\n",
+        near.address(),
+        far.address()
+    );
+    for (zone, wanted) in [(Some("eu-1a"), 1), (None, 2)] {
+        let mut objects = render::one("region-eu").await?.objects.clone();
+        let file = "/data/pools.yaml";
+        objects.change("ConfigMap", "lb-pools", file, Some(json!(pools)))?;
+        if let Some(zone) = zone {
+            let label = "/spec/template/metadata/labels/topology.kubernetes.io~1zone";
+            objects.change("Deployment", "lb", label, Some(json!(zone)))?;
+        }
+        let pod = Pod::new(&objects, first(&objects)?)?;
+        let process = pod.start().await?;
+        let users = *pod.listeners.get("web").context("no listener")?;
+        let mut seen = BTreeSet::new();
+        for _ in 0..30 {
+            let answer = http::get(users, "/").await?;
+            seen.insert(answer.header(SERVED_BY).to_owned());
+        }
+        ensure!(
+            seen.len() == wanted && seen.contains("near"),
+            "{zone:?}: {seen:?}"
+        );
+        stop(process).await?;
+    }
+    Ok(())
+}
+
+/// What the component `ipv6` says, on loopback.
+#[tokio::test]
+async fn both_families_are_served_by_one_listener() -> Result<()> {
+    if std::fs::read_to_string("/proc/net/if_inet6").is_err() {
+        eprintln!("NOT TESTED: needs IPv6");
+        return Ok(());
+    }
+    let objects = &render::one("region-eu").await?.objects;
+    let mut pod = Pod::new(objects, first(objects)?)?;
+    // Any port: that of another test's address may be taken, as this one takes it on all.
+    pod.set("LB__LISTENERS__WEB__ADDRESS", "\"[::]:0\"");
+    let process = pod.start().await?;
+    let status = pod.ask("/api/v1/status").await?;
+    let users: SocketAddr = text(&status["listeners"][0]["address"]).parse()?;
+    for ip in [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ] {
+        let answer = http::get((ip, users.port()).into(), "/").await?;
+        ensure!(answer.status == 503, "{ip}: {answer:?}");
+    }
     stop(process).await
 }
 

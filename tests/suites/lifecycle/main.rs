@@ -2,8 +2,10 @@
 
 mod drain;
 mod lame_duck;
+mod log;
 mod regions;
 mod rolling;
+mod signals;
+mod stage;
 mod streams;
-mod users;
 mod versions;

@@ -7,7 +7,8 @@ use http::Request;
 use strata_tests::eventually;
 use strata_tests::http as client;
 use strata_tests::http::{Dial, empty};
-use strata_tests::topology::{Platform, Topology};
+use strata_tests::ports;
+use strata_tests::topology::{Platform, Replica, Topology};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -66,7 +67,9 @@ async fn beyond_the_first_mark_connections_close_after_their_answer() -> Result<
 
 #[tokio::test]
 async fn beyond_the_second_mark_new_work_is_refused_and_returns() -> Result<()> {
-    let mut platform = Topology::regional().pool("web", 1).start().await?;
+    let plan = Topology::regional().pool("web", 1);
+    let plan = plan.tune_regional(|file| "127.0.0.2/32".clone_into(&mut file.front.trusted));
+    let mut platform = plan.start().await?;
     let address = platform.address()?;
     let mut kept = Dial::http1(address).connect().await?;
     ensure!(kept.send(Request::get("/").body(empty())?).await?.status == 200);
@@ -78,7 +81,7 @@ async fn beyond_the_second_mark_new_work_is_refused_and_returns() -> Result<()> 
     let answer = kept.send(Request::get("/").body(empty())?).await?;
     ensure!(
         answer.status == 503
-            && answer.header("x-lb-overloaded") == "1"
+            && answer.header("x-lb-overloaded").is_empty()
             && answer.header("connection") == "close",
         "{answer:?}"
     );
@@ -103,6 +106,59 @@ async fn beyond_the_second_mark_new_work_is_refused_and_returns() -> Result<()> 
     reaches(&platform, "normal").await?;
     ensure!(client::get(address, "/").await?.status == 200);
     Ok(())
+}
+
+/// What it had sent on a connection that just closes, it could not send elsewhere.
+#[tokio::test]
+async fn the_tier_above_is_answered_on_a_new_connection_too() -> Result<()> {
+    let platform = pressed("memory_limit: 1MiB").await?;
+    reaches(&platform, "refuse_new").await?;
+    let mut fresh = Dial::http1(platform.address()?).connect().await?;
+    let request = Request::post("/").body(client::full("order"))?;
+    let answer = fresh.send(request).await?;
+    ensure!(
+        answer.status == 503 && answer.header("x-lb-overloaded") == "1",
+        "{answer:?}"
+    );
+    Ok(())
+}
+
+/// One of two that refuses stands aside; when both do, both stay: else the second would go because the first did.
+#[tokio::test]
+async fn at_most_half_of_the_sisters_stand_aside() -> Result<()> {
+    let admins = [ports::free()?, ports::free()?];
+    let plan = Topology::regional().replicas(2).pool("web", 1);
+    let plan = plan.tune_regional(move |file| {
+        file.admin = admins[usize::from(file.name == "r1-b")];
+        file.extra = format!("peers: [\"{}\", \"{}\"]\n", admins[0], admins[1]);
+    });
+    let platform = plan.start().await?;
+    let replicas = &platform.regions[0].replicas;
+    let press = |replica: &Replica| {
+        replica.rewrite(|text| format!("{text}limits: {{ overload: {{ memory_limit: 1MiB }} }}\n"))
+    };
+    for replica in replicas {
+        eventually(SOON, "the sister", async || {
+            let status = replica.status().await?;
+            ensure!(status["peers_live"] == 1, "{}", status["peers"]);
+            Ok(())
+        })
+        .await?;
+    }
+    press(&replicas[0])?;
+    let is_ready = async |replica: &Replica, ready: bool| {
+        eventually(SOON, "readiness", async || {
+            let told = client::get(replica.admin(), "/readyz?verbose").await?;
+            ensure!((told.status == 200) == ready, "{told:?}");
+            ensure!(told.text().contains("refuse_new"), "{told:?}");
+            Ok(())
+        })
+        .await
+    };
+    is_ready(&replicas[0], false).await?;
+    press(&replicas[1])?;
+    is_ready(&replicas[1], true).await?;
+    is_ready(&replicas[0], true).await
 }
 
 #[tokio::test]

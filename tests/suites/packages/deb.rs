@@ -80,11 +80,6 @@ async fn it_installs_serves_and_leaves_nothing() -> Result<()> {
         ensure!(text.contains("undrain"), "{shell}: {text}");
     }
     serve(&machine, dir.path()).await?;
-    // Installed again, which is how a new version comes: nobody is touched, and what to do is told.
-    let pid = machine.property("global-lb", "MainPID").await?;
-    let told = machine.run(&["dpkg", "-i", "/strata.deb"]).await?;
-    ensure!(told.contains("systemctl reload global-lb"), "{told}");
-    ensure!(machine.property("global-lb", "MainPID").await? == pid);
     machine.run(&["systemctl", "stop", "regional-lb"]).await?;
     machine.run(&["dpkg", "-r", "strata"]).await?;
     let left = machine.sh("ls /etc/strata /var/lib/global-lb; pgrep global-lb || echo none");
@@ -92,13 +87,94 @@ async fn it_installs_serves_and_leaves_nothing() -> Result<()> {
     for words in ["global-lb.yaml", "orders", "none"] {
         ensure!(left.contains(words), "{words}: {left}");
     }
+    // Who removed it by mistake has it back as it was.
+    machine.run(&["dpkg", "-i", "/strata.deb"]).await?;
+    let state = machine.property("global-lb", "UnitFileState").await?;
+    ensure!(state == "enabled", "after a removal it is {state}");
+    machine.run(&["systemctl", "start", "global-lb"]).await?;
     machine.run(&["dpkg", "-P", "strata"]).await?;
     let after = machine.sh(ANYWAY).await?;
     let more: Vec<&str> = after.lines().filter(|l| !before.contains(l)).collect();
     ensure!(more.is_empty(), "a purge leaves {more:?}");
-    let users = machine.sh("cat /etc/passwd /etc/group").await?;
-    ensure!(!users.contains("strata"), "{users}");
+    let user = machine.sh("getent passwd strata; passwd -S strata").await?;
+    ensure!(user.contains("nologin") && user.contains(" L "), "{user}");
+    // From the beginning: what was enabled before is forgotten.
+    machine.run(&["dpkg", "-i", "/strata.deb"]).await?;
+    let state = machine.property("global-lb", "UnitFileState").await?;
+    ensure!(state == "disabled", "after a purge it is {state}");
     Ok(())
+}
+
+/// Makes a package of an earlier version out of this one: another number, and a unit without what came later.
+async fn earlier(machine: &Machine) -> Result<()> {
+    let lines = [
+        "dpkg-deb -R /strata.deb /tmp/earlier",
+        "sed -i 's/^Version: .*/Version: 0.0.9/' /tmp/earlier/DEBIAN/control",
+        "sed -i '/^WatchdogSec/d' /tmp/earlier/lib/systemd/system/*.service",
+        "dpkg-deb --build -Znone /tmp/earlier /earlier.deb",
+        "rm -r /tmp/earlier",
+    ];
+    machine.sh(&lines.join(" && ")).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_of_the_package_touches_no_request() -> Result<()> {
+    if !is_there()? {
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let package = build(dir.path()).await?;
+    let machine = Machine::boot(&package).await?;
+    earlier(&machine).await?;
+    machine.run(&["dpkg", "-i", "/earlier.deb"]).await?;
+    std::fs::write(dir.path().join("index.html"), "it works\n")?;
+    let _one = server(&machine, dir.path(), 9001)?;
+    let _two = server(&machine, dir.path(), 9002)?;
+    let enable = ["systemctl", "enable", "--now", "regional-lb"];
+    machine.run(&enable).await?;
+    machine.run(&["systemctl", "start", "global-lb"]).await?;
+    eventually(SOON, "an answer", async || ask(&machine).await).await?;
+    let pid = machine.property("global-lb", "MainPID").await?;
+    let upgrade = ["dpkg", "-i", "/strata.deb"];
+    let (told, asked) = meanwhile(&machine, &upgrade).await?;
+    ensure!(asked > 2, "{asked} requests in {told}");
+    ensure!(told.contains("over (0.0.9)"), "{told}");
+    for unit in UNITS {
+        let hint = format!("systemctl reload {unit}");
+        ensure!(told.contains(&hint), "{told}");
+    }
+    ensure!(machine.property("global-lb", "MainPID").await? == pid);
+    for (unit, wanted) in [("regional-lb", "enabled"), ("global-lb", "disabled")] {
+        let state = machine.property(unit, "UnitFileState").await?;
+        ensure!(state == wanted, "{unit} is {state}");
+        let (_, asked) = meanwhile(&machine, &["systemctl", "reload", unit]).await?;
+        ensure!(asked > 2, "{asked} requests");
+        // Neither it nor the process before knows of the new unit's watchdog, and none is measured by it.
+        let limit = machine.property(unit, "WatchdogUSec").await?;
+        ensure!(["0", "infinity"].contains(&limit.as_str()), "{limit}");
+    }
+    ensure!(machine.property("global-lb", "MainPID").await? != pid);
+    machine.run(&["systemctl", "restart", "global-lb"]).await?;
+    let limit = machine.property("global-lb", "WatchdogUSec").await?;
+    ensure!(limit == "30s", "{limit}");
+    let version = machine.sh("dpkg-query -W -f '${Version}' strata").await?;
+    ensure!(version.trim() == env!("CARGO_PKG_VERSION"), "{version}");
+    Ok(())
+}
+
+/// Runs a program in the machine; asks through both tiers, one request after the other, until it has ended. None may fail.
+async fn meanwhile(machine: &Machine, line: &[&str]) -> Result<(String, u32)> {
+    let mut running = std::pin::pin!(machine.run(line));
+    let mut asked = 0;
+    loop {
+        tokio::select! {
+            told = &mut running => return Ok((told?, asked)),
+            answered = ask(machine) => {
+                answered.with_context(|| format!("{line:?}, request {asked}"))?;
+                asked += 1;
+            }
+        }
+    }
 }
 
 /// Both tiers under systemd, with the configuration that they came with; a reload of each while requests come.
@@ -117,14 +193,7 @@ async fn serve(machine: &Machine, dir: &Path) -> Result<()> {
         let pid = machine.property(unit, "MainPID").await?;
         let user = machine.sh(&format!("stat -c %U /proc/{pid}")).await?;
         ensure!(user.trim() == "strata", "{user}");
-        let order = ["systemctl", "reload", unit];
-        let mut reload = std::pin::pin!(machine.run(&order));
-        loop {
-            tokio::select! {
-                done = &mut reload => break done.map(drop)?,
-                asked = ask(machine) => asked?,
-            }
-        }
+        meanwhile(machine, &["systemctl", "reload", unit]).await?;
         let next = machine.property(unit, "MainPID").await?;
         ensure!(next != pid && next != "0", "{pid} {next}");
     }

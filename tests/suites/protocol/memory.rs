@@ -13,13 +13,14 @@ use strata_tests::topology::Platform;
 use super::{LINKS, start};
 
 const HUGE: u64 = 200_000_000;
-/// What a process may grow by: kernel buffers are not in it, windows of HTTP/2 are.
-const ALLOWED_KIB: u64 = 24 * 1024;
+/// What a process may grow by: windows of HTTP/2 on both sides, and what the allocator keeps for a second (25 MiB in all on an idle
+/// machine). Kernel buffers are not in it. What is not held back is [`HUGE`].
+const ALLOWED_KIB: u64 = 48 * 1024;
 
 fn resident(platform: &mut Platform) -> Result<u64> {
     let mut most = 0;
     for replica in platform.replicas() {
-        most = most.max(replica.usage()?.resident_kib);
+        most = most.max(replica.usage()?.anonymous_kib);
     }
     Ok(most)
 }

@@ -7,7 +7,6 @@ use serde_json::Value;
 use strata_tests::load::{Load, Report};
 use strata_tests::server::Server;
 use strata_tests::topology::{Platform, Replica, Topology};
-use tokio::sync::{Mutex, MutexGuard};
 
 /// Long enough for anything that is to happen at all.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -15,12 +14,6 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const FAULT: &str = "fault";
 /// As an operator leaves it.
 const CHECK: &str = "http: { path: /healthz }";
-
-/// Runs measure time and shares, so they go one at a time.
-pub(crate) async fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::const_new(());
-    ONE.lock().await
-}
 
 /// What differs from the defaults.
 #[derive(Debug, Clone, Default)]

@@ -7,7 +7,7 @@ use strata_tests::eventually;
 use strata_tests::http;
 use strata_tests::server::Health;
 
-use crate::bed::{Bed, FAULT, SOON, alone, load, replica, server};
+use crate::bed::{Bed, FAULT, SOON, load, replica, server};
 
 /// Share of all tries that a server failing at once gets, without ejection.
 async fn black_hole(policy: &'static str, status: u16) -> Result<f64> {
@@ -35,7 +35,7 @@ async fn black_hole(policy: &'static str, status: u16) -> Result<f64> {
 
 #[tokio::test]
 async fn a_server_that_fails_fast_attracts_nobody() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     for policy in ["p2c", "least_request"] {
         for status in [500, 503] {
             let share = black_hole(policy, status).await?;
@@ -47,7 +47,7 @@ async fn a_server_that_fails_fast_attracts_nobody() -> Result<()> {
 
 #[tokio::test]
 async fn a_policy_that_sees_no_failures_sends_it_its_share() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let share = black_hole("round_robin", 503).await?;
     ensure!(share > 0.3, "the control: {share}");
     Ok(())
@@ -55,7 +55,7 @@ async fn a_policy_that_sees_no_failures_sends_it_its_share() -> Result<()> {
 
 #[tokio::test]
 async fn p2c_with_two_candidates_uses_both() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let platform = Bed::of(2, "p2c").start().await?;
     for server in platform.servers() {
         server.script(|b| b.head_delay = Duration::from_millis(20));

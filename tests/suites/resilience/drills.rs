@@ -9,7 +9,7 @@ use strata_tests::http::{Dial, empty};
 use strata_tests::server::{Answer, Server};
 use strata_tests::topology::Platform;
 
-use crate::bed::{Bed, SOON, alone, load, replica, server};
+use crate::bed::{Bed, SOON, load, replica, server};
 
 async fn mirrored(share: &str) -> Result<Platform> {
     let mut bed = Bed::of(2, "p2c").route(&format!("mirror: {{ pool: shadow, share: {share} }}"));
@@ -26,7 +26,7 @@ fn shadow(platform: &Platform) -> Result<&Server> {
 
 #[tokio::test]
 async fn a_share_is_copied_with_its_body_and_marked() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let platform = mirrored("30%").await?;
     let load = load(&platform, 150.0).posts(0.5, 3_000);
     let report = load.run_for(Duration::from_secs(6)).await?;
@@ -74,7 +74,7 @@ async fn a_copy_says_that_it_is_one_and_its_answer_is_dropped() -> Result<()> {
 
 #[tokio::test]
 async fn a_dead_or_frozen_mirror_does_nothing_to_users() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let platform = mirrored("100%").await?;
     shadow(&platform)?.freeze();
     let report = load(&platform, 100.0)
@@ -103,7 +103,7 @@ async fn a_dead_or_frozen_mirror_does_nothing_to_users() -> Result<()> {
 
 #[tokio::test]
 async fn faults_hit_their_share() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let lines =
         "fault:\n  delay: { share: 20%, time: 300ms }\n  abort: { share: 10%, status: 418 }";
     let platform = Bed::of(2, "p2c").route(lines).start().await?;
@@ -159,7 +159,7 @@ async fn faults_that_ask_for_a_header_leave_others_alone() -> Result<()> {
 
 #[tokio::test]
 async fn the_own_zone_serves_while_it_can() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let mut bed = Bed::of(4, "p2c");
     bed.top = "zone: z1\n";
     let platform = bed.start().await?;

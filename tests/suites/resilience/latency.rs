@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use strata_tests::eventually;
 use strata_tests::load::Report;
 
-use crate::bed::{Bed, FAULT, SOON, alone, endpoint, load, server, share};
+use crate::bed::{Bed, FAULT, SOON, endpoint, load, server, share};
 
 const WORK: Duration = Duration::from_millis(20);
 const SLOW: Duration = Duration::from_millis(200);
@@ -54,7 +54,7 @@ async fn slow(servers: usize, policy: &'static str, pool: &str) -> Result<f64> {
 
 #[tokio::test]
 async fn one_of_ten_that_turns_slow_does_not_show_at_p99() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let ratio = slow(10, "p2c", "").await?;
     ensure!(ratio <= 1.5, "{ratio}");
     Ok(())
@@ -62,7 +62,7 @@ async fn one_of_ten_that_turns_slow_does_not_show_at_p99() -> Result<()> {
 
 #[tokio::test]
 async fn a_policy_that_sees_no_latency_shows_it() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let off = "outlier: { latency: { enabled: false } }";
     let ratio = slow(10, "round_robin", off).await?;
     ensure!(ratio > 3.0, "the control sees nothing: {ratio}");
@@ -106,7 +106,7 @@ async fn round_robin(pool: &str) -> Result<f64> {
 
 #[tokio::test]
 async fn round_robin_takes_weight_from_a_slow_server() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let share = round_robin(&format!("{ALONE}outlier: {{ latency: {{ after: 3s }} }}")).await?;
     eprintln!("share of the slow one of four: {share:.3}");
     ensure!((0.005..=0.1).contains(&share), "{share}");
@@ -115,7 +115,7 @@ async fn round_robin_takes_weight_from_a_slow_server() -> Result<()> {
 
 #[tokio::test]
 async fn without_the_comparison_it_keeps_its_share() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let share = round_robin(&format!(
         "{ALONE}outlier: {{ latency: {{ enabled: false }} }}"
     ))

@@ -7,7 +7,7 @@ use strata_tests::server::Health;
 use strata_tests::{eventually, steadily};
 use tokio::time::Instant;
 
-use crate::bed::{Bed, FAULT, SOON, alone, amplification, endpoint, load, replica, server, states};
+use crate::bed::{Bed, FAULT, SOON, amplification, endpoint, load, replica, server, states};
 
 /// One of three servers fails 30 %: how long until it is ejected, when it is within `limit`.
 async fn partial(pool: &str, status: u16, limit: Duration) -> Result<Option<Duration>> {
@@ -43,7 +43,7 @@ async fn partial(pool: &str, status: u16, limit: Duration) -> Result<Option<Dura
 
 #[tokio::test]
 async fn a_server_failing_thirty_per_cent_is_found_by_its_peers() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     for status in [500, 503] {
         let took = partial("", status, SOON).await?;
         ensure!(
@@ -56,7 +56,7 @@ async fn a_server_failing_thirty_per_cent_is_found_by_its_peers() -> Result<()> 
 
 #[tokio::test]
 async fn without_statistics_it_stays() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let off = "outlier: { success_rate: { enabled: false }, failure_percentage: { enabled: false }, \
                peers: { enabled: false } }";
     let took = partial(off, 500, Duration::from_secs(12)).await?;
@@ -66,7 +66,7 @@ async fn without_statistics_it_stays() -> Result<()> {
 
 #[tokio::test]
 async fn when_all_fail_the_cap_holds_and_nobody_multiplies_the_load() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     for status in [500, 503] {
         let platform = Bed::of(4, "p2c")
             .route("retry: { budget_floor: 0 }")
@@ -96,7 +96,7 @@ async fn when_all_fail_the_cap_holds_and_nobody_multiplies_the_load() -> Result<
 
 #[tokio::test]
 async fn a_passing_check_does_not_bring_a_convicted_server_back() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let platform = Bed::of(3, "round_robin")
         .pool("outlier: { base_ejection: 8s }")
         .start()
@@ -125,7 +125,7 @@ async fn a_passing_check_does_not_bring_a_convicted_server_back() -> Result<()> 
 
 #[tokio::test]
 async fn checks_that_flap_over_half_of_the_fleet_remove_nobody_for_long() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let platform = Bed::of(6, "p2c").start().await?;
     let running = load(&platform, 100.0).start()?;
     running.settle(50).await;

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use strata_tests::eventually;
 use strata_tests::load::Report;
 
-use crate::bed::{Bed, SOON, alone, endpoint, load, server, share, states};
+use crate::bed::{Bed, SOON, endpoint, load, server, share, states};
 
 const WORK: Duration = Duration::from_millis(20);
 
@@ -39,7 +39,7 @@ async fn returns(pool: &str) -> Result<f64> {
 
 #[tokio::test]
 async fn a_server_that_returns_starts_with_a_small_share() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     // The ejection would hold it back further.
     let share = returns("outlier: { enabled: false }").await?;
     eprintln!("share in the first two seconds: {share:.3}");
@@ -49,7 +49,7 @@ async fn a_server_that_returns_starts_with_a_small_share() -> Result<()> {
 
 #[tokio::test]
 async fn without_slow_start_it_has_a_third_at_once() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let share = returns("outlier: { enabled: false }\nslow_start: { window: 0s }").await?;
     ensure!(share > 0.28, "the control: {share}");
     Ok(())
@@ -113,7 +113,7 @@ const TRIES: usize = 3;
 
 #[tokio::test]
 async fn a_pool_that_returns_at_once_does_not_fall_upon_the_first() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     for policy in ["p2c", "least_request", "round_robin"] {
         let (mut peak, mut report) = all_return(policy, "").await?;
         for _ in 1..TRIES {
@@ -134,7 +134,7 @@ async fn a_pool_that_returns_at_once_does_not_fall_upon_the_first() -> Result<()
 
 #[tokio::test]
 async fn without_panic_the_first_one_carries_the_rest() -> Result<()> {
-    let _alone = alone().await;
+    let _turn = strata_tests::turn().await;
     let (peak, report) = all_return("round_robin", "panic_threshold: 0%").await?;
     ensure!(peak > 1.5, "the control: {peak}: {report}");
     Ok(())

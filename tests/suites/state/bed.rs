@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use http::Request;
@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use strata_tests::relay::Relay;
 
 pub(crate) const SOON: Duration = Duration::from_secs(15);
+/// A little more than the time for which replicas remember what has ended.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600 + 60);
 pub(crate) const TOKEN: &str = "a-token-of-the-tests-0123456789";
 
 /// Three replicas `g1` to `g3`; `relays[from][to]` is how one reaches the other.
@@ -187,6 +189,19 @@ impl Bed {
 /// An order on a region.
 pub(crate) fn draft(region: &str, action: &str) -> Value {
     json!({ "scope": { "region": region }, "action": action, "reason": "a test", "actor": "ada" })
+}
+
+/// What a store keeps of an order on `region` that was undone `ago` ago, as its seventh version.
+pub(crate) fn tombstone(region: &str, ago: Duration) -> Result<String> {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH)? - ago;
+    let stamp =
+        json!({ "wall_ms": u64::try_from(millis.as_millis())?, "counter": 0, "replica": "g9" });
+    let mut record = draft(region, "undrain");
+    record["keep_percent"] = json!(100);
+    record["ramp_s"] = json!(0);
+    record["version"] = json!(7);
+    (record["created"], record["updated"]) = (stamp.clone(), stamp);
+    Ok(json!({ "format": 1, "records": [record] }).to_string())
 }
 
 pub(crate) async fn post(

@@ -7,7 +7,7 @@ use serde_json::json;
 use strata_tests::{eventually, ports};
 use tokio::time::Instant;
 
-use crate::bed::{SOON, draft};
+use crate::bed::{DAY, SOON, draft, tombstone};
 use crate::etcd_bed::Etcd;
 
 #[tokio::test]
@@ -176,4 +176,23 @@ async fn a_store_that_lost_its_data_gets_it_back() -> Result<()> {
     .await?;
     ensure!(bed.knows(0, "r1").await?.as_deref() == Some("drain"));
     Ok(())
+}
+
+#[tokio::test]
+async fn an_order_that_ended_long_ago_does_not_block_its_region() -> Result<()> {
+    let etcd = Etcd::start().await?;
+    let bed = etcd.plan(1).start().await?;
+    for region in ["r1", "r2"] {
+        etcd.put(region, &tombstone(region, DAY)?).await?;
+    }
+    etcd.put("r3", &tombstone("r3", DAY / 2)?).await?;
+    let receipt = bed.order(0, &draft("r1", "drain"), 200).await?;
+    ensure!(receipt["record"]["version"] == 1, "{receipt}");
+    eventually(SOON, "a key that is taken out", async || {
+        ensure!(!etcd.has("r2").await?);
+        Ok(())
+    })
+    .await?;
+    ensure!(etcd.has("r1").await? && etcd.has("r3").await?, "no other");
+    bed.learns(0, "r3", "undrain").await
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 use strata_tests::http::{Dial, full};
 use strata_tests::ports;
@@ -93,6 +94,20 @@ impl Etcd {
         answer.json()
     }
 
+    /// Writes a global replica's key for `region` by hand.
+    pub(crate) async fn put(&self, region: &str, value: &str) -> Result<()> {
+        let body = json!({ "key": key(region), "value": base64(value) });
+        self.call("/v3/kv/put", &body).await.map(drop)
+    }
+
+    /// Whether there is such a key.
+    pub(crate) async fn has(&self, region: &str) -> Result<bool> {
+        let range = self
+            .call("/v3/kv/range", &json!({ "key": key(region) }))
+            .await?;
+        Ok(range["count"] == "1")
+    }
+
     /// Forgets all revisions but the last.
     pub(crate) async fn compact(&self) -> Result<()> {
         let revision = self.call("/v3/kv/range", &json!({ "key": "AA==" })).await?;
@@ -121,4 +136,12 @@ impl Etcd {
     fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
+}
+
+fn key(region: &str) -> Value {
+    base64(&format!("/strata/global/-/region/{region}"))
+}
+
+fn base64(text: &str) -> Value {
+    json!(ByteString(text.as_bytes().to_vec()))
 }

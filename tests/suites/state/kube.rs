@@ -8,8 +8,8 @@ use strata_tests::eventually;
 use strata_tests::kube::{Fault, Verb};
 use tokio::time::{Instant, sleep};
 
-use crate::bed::{SOON, TOKEN, draft, post};
-use crate::kube_bed::{Kube, MAPS, NAME, NAMESPACE, complains, role};
+use crate::bed::{DAY, SOON, TOKEN, draft, post, tombstone};
+use crate::kube_bed::{Kube, LATE, MAPS, NAME, NAMESPACE, complains, role};
 
 #[tokio::test]
 async fn an_order_is_at_all_replicas_within_a_second_by_the_watch_alone() -> Result<()> {
@@ -210,4 +210,32 @@ async fn an_entry_that_cannot_be_read_harms_no_other() -> Result<()> {
     complains(&bed, 0, "").await?;
     bed.order(0, &draft("r1", "drain"), 200).await?;
     bed.learns(1, "r1", "drain").await
+}
+
+#[tokio::test]
+async fn an_order_that_ended_long_ago_does_not_block_its_region() -> Result<()> {
+    let kube = Kube::start().await?;
+    let bed = kube.plan(1)?.start().await?;
+    // Nothing is heard of the entries: the write meets them first.
+    kube.silence(1).await?;
+    kube.set(json!({
+        "region.r1": tombstone("r1", DAY)?,
+        "region.r2": tombstone("r2", DAY)?,
+        "region.r3": tombstone("r3", DAY / 2)?,
+    }))?;
+    let receipt = bed.order(0, &draft("r1", "drain"), 200).await?;
+    ensure!(receipt["record"]["version"] == 1, "{receipt}");
+    kube.server.heal();
+    kube.server.drop_watches(true);
+    eventually(LATE, "an entry that is taken out", async || {
+        let map = kube.map();
+        ensure!(map["data"]["region.r2"].is_null(), "{map}");
+        Ok(())
+    })
+    .await?;
+    let map = kube.map();
+    for region in ["region.r1", "region.r3"] {
+        ensure!(!map["data"][region].is_null(), "no other: {map}");
+    }
+    bed.learns(0, "r3", "undrain").await
 }

@@ -15,8 +15,8 @@ pub(crate) const MAPS: Resource = Resource::CONFIG_MAPS;
 pub(crate) const NAMESPACE: &str = "lb";
 /// The name that global replicas use unless told otherwise.
 pub(crate) const NAME: &str = "strata-orders-global";
-/// The most that a watch that hangs takes to be noticed, with what follows.
-pub(crate) const LATE: Duration = Duration::from_secs(30);
+/// The most that a watch that hangs takes to be noticed, with what follows; more than two of the longest pauses between attempts (30 s).
+pub(crate) const LATE: Duration = Duration::from_secs(75);
 
 /// An API server with an empty ConfigMap for orders and the role that docs/state.md gives.
 pub(crate) struct Kube {

@@ -7,8 +7,8 @@ use strata_tests::tools;
 use strata_tests::topology::Tier;
 use strata_tests::{eventually, ports};
 
+use crate::requests::Requests;
 use crate::rig::{Rig, SOON, rewrite};
-use crate::users::Users;
 
 /// Sockets that listen at an address.
 fn sockets(port: u16) -> Result<usize> {
@@ -21,7 +21,7 @@ fn sockets(port: u16) -> Result<usize> {
 async fn threads_come_and_go() -> Result<()> {
     let mut rig = Rig::start(Tier::Regional, "200ms").await?;
     let address = rig.platform.address()?;
-    let users = Users::start(address)?;
+    let users = Requests::start(address)?;
     users.at_work().await?;
     for (threads, listening) in [(1, 2), (4, 4), (3, 4), (1, 4)] {
         rewrite(&rig.config(), |text| {
@@ -55,7 +55,7 @@ async fn one_socket_becomes_several() -> Result<()> {
     let rig = Rig::of(Tier::Regional, plan).await?;
     let address = rig.platform.address()?;
     ensure!(sockets(address.port())? == 1);
-    let users = Users::start(address)?;
+    let users = Requests::start(address)?;
     users.at_work().await?;
     rewrite(&rig.config(), |text| {
         text.replace("threads: 1", "threads: 2")
@@ -76,7 +76,7 @@ async fn listeners_come_and_go() -> Result<()> {
     let mut rig = Rig::start(Tier::Regional, "200ms").await?;
     let address = rig.platform.address()?;
     let more = ports::free()?;
-    let users = Users::start(address)?;
+    let users = Requests::start(address)?;
     users.at_work().await?;
     rewrite(&rig.config(), |text| {
         let both = format!("listeners:\n  - {{ name: more, address: \"{more}\" }}");

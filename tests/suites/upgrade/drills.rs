@@ -12,18 +12,26 @@ use strata_tests::tools;
 use strata_tests::topology::Tier;
 
 use crate::fake::Fake;
+use crate::requests::Requests;
 use crate::rig::{Rig, SOON, plan, rewrite};
-use crate::users::Users;
 
 const LONG: Duration = Duration::from_secs(60);
+const BOTH: [Tier; 2] = [Tier::Regional, Tier::Global];
 
 /// Plays `drill` under load; no request may fail, and the old process has to be able to hand over afterwards.
 async fn drilled<F>(probation: &str, drill: F) -> Result<()>
 where
     F: AsyncFnOnce(&mut Rig) -> Result<()>,
 {
-    let mut rig = Rig::start(Tier::Regional, probation).await?;
-    let users = Users::start(rig.platform.address()?)?;
+    drilled_at(Tier::Regional, probation, drill).await
+}
+
+async fn drilled_at<F>(tier: Tier, probation: &str, drill: F) -> Result<()>
+where
+    F: AsyncFnOnce(&mut Rig) -> Result<()>,
+{
+    let mut rig = Rig::start(tier, probation).await?;
+    let users = Requests::start(rig.platform.address()?)?;
     users.at_work().await?;
     let pid = rig.pid()?;
     drill(&mut rig).await?;
@@ -38,50 +46,59 @@ where
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_binary_that_crashes_changes_nothing() -> Result<()> {
-    drilled("200ms", async |rig| {
-        let binary = rig.impostor("exit 7")?;
-        rig.refused(&["--binary", &binary], 1, "ended").await?;
-        let binary = rig.impostor("kill -SEGV $$")?;
-        rig.refused(&["--binary", &binary], 1, "ended").await?;
-        let missing = ["--binary", "/no/such/program"];
-        rig.refused(&missing, 1, "there is no").await
-    })
-    .await
+    for tier in BOTH {
+        drilled_at(tier, "200ms", async |rig| {
+            let binary = rig.impostor("exit 7")?;
+            rig.refused(&["--binary", &binary], 1, "ended").await?;
+            let binary = rig.impostor("kill -SEGV $$")?;
+            rig.refused(&["--binary", &binary], 1, "ended").await?;
+            let missing = ["--binary", "/no/such/program"];
+            rig.refused(&missing, 1, "there is no").await
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_binary_that_hangs_is_ended() -> Result<()> {
-    drilled("200ms", async |rig| {
-        let binary = rig.impostor("exec sleep 600")?;
-        let more = ["--binary", &binary, "--ready-timeout", "1s"];
-        rig.refused(&more, 5, "did not say hello").await
-    })
-    .await
+    for tier in BOTH {
+        drilled_at(tier, "200ms", async |rig| {
+            let binary = rig.impostor("exec sleep 600")?;
+            let more = ["--binary", &binary, "--ready-timeout", "1s"];
+            rig.refused(&more, 5, "did not say hello").await
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_configuration_starts_nothing() -> Result<()> {
-    drilled("200ms", async |rig| {
-        let bad = rig.platform.dir().join("bad.yaml");
-        let text = std::fs::read_to_string(rig.config())?;
-        std::fs::write(&bad, text.replace("listeners:", "lissteners:"))?;
-        let bad = bad.display().to_string();
-        rig.refused(&["--config", &bad], 3, "lissteners").await?;
-        // Good by itself, but its port is somebody else's.
-        let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
-        let clash = rig.platform.dir().join("clash.yaml");
-        let more = format!(
-            "listeners:\n  - {{ name: more, address: \"{}\" }}",
-            taken.local_addr()?
-        );
-        let text = std::fs::read_to_string(rig.config())?;
-        std::fs::write(&clash, text.replace("listeners:", &more))?;
-        let clash = clash.display().to_string();
-        rig.refused(&["--config", &clash], 1, "ended").await?;
-        ensure!(rig.log().contains("another process serves there"));
-        Ok(())
-    })
-    .await
+    for tier in BOTH {
+        drilled_at(tier, "200ms", async |rig| {
+            let bad = rig.platform.dir().join("bad.yaml");
+            let text = std::fs::read_to_string(rig.config())?;
+            std::fs::write(&bad, text.replace("listeners:", "lissteners:"))?;
+            let bad = bad.display().to_string();
+            rig.refused(&["--config", &bad], 3, "lissteners").await?;
+            // Good by itself, but its port is somebody else's.
+            let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+            let clash = rig.platform.dir().join("clash.yaml");
+            let more = format!(
+                "listeners:\n  - {{ name: more, address: \"{}\" }}",
+                taken.local_addr()?
+            );
+            let text = std::fs::read_to_string(rig.config())?;
+            std::fs::write(&clash, text.replace("listeners:", &more))?;
+            let clash = clash.display().to_string();
+            rig.refused(&["--config", &clash], 1, "ended").await?;
+            ensure!(rig.log().contains("another process serves there"));
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,25 +174,50 @@ async fn one_that_freezes_at_the_commit_is_told_to_end() -> Result<()> {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_real_one_that_is_killed_in_its_probation_is_replaced_by_the_old() -> Result<()> {
-    let mut rig = Rig::start(Tier::Regional, "30s").await?;
+/// Replaces a real successor by the old process, under load. What it had accepted is lost with it, and nothing else.
+async fn rolled_back(tier: Tier, signal: Signal, words: &[&str]) -> Result<()> {
+    let mut rig = Rig::start(tier, "30s").await?;
     let old = rig.pid()?;
+    let during = Requests::start(rig.platform.address()?)?;
+    during.at_work().await?;
     let (mut lbctl, new) = on_probation(&mut rig, old).await?;
-    rig.signal(new, Signal::SIGKILL)?;
+    rig.signal(new, signal)?;
     let status = lbctl.wait_exit(SOON).await?;
-    ensure!(status.code() == Some(1), "{status}: {}", lbctl.output());
-    ensure!(lbctl.output().contains("rolled back"), "{}", lbctl.output());
+    let told = lbctl.output();
+    ensure!(status.code() == Some(1), "{status}: {told}");
+    for words in words {
+        ensure!(told.contains(words), "{words}: {told}");
+    }
+    rig.gone(new).await?;
     ensure!(rig.pid()? == old);
     rig.serves(old).await?;
-    let users = Users::start(rig.platform.address()?)?;
-    users.at_work().await?;
-    users.satisfied(&rig.platform).await?;
+    during.at_work().await?;
+    let (sent, reports) = during.end().await?;
+    let failed: u64 = reports.iter().map(|report| report.failed).sum();
+    // One that hangs keeps its connections, and those who ask on them, until it is ended.
+    ensure!(
+        signal == Signal::SIGSTOP || failed * 4 < sent,
+        "{failed} of {sent}"
+    );
+    let after = Requests::start(rig.platform.address()?)?;
+    after.at_work().await?;
+    after.satisfied(&rig.platform).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_one_that_is_killed_in_its_probation_is_replaced_by_the_old() -> Result<()> {
+    for tier in BOTH {
+        rolled_back(tier, Signal::SIGKILL, &["rolled back"]).await?;
+    }
     Ok(())
 }
 
 /// A successor, some moments before it will have proved itself.
-async fn on_probation(rig: &mut Rig, old: i32) -> Result<(strata_tests::process::Process, i32)> {
+pub(crate) async fn on_probation(
+    rig: &mut Rig,
+    old: i32,
+) -> Result<(strata_tests::process::Process, i32)> {
     let lbctl = Launch::new("lbctl", tools::program("lbctl")?)
         .args(["upgrade", "--run-directory"])
         .arg(rig.run_directory());
@@ -191,22 +233,10 @@ async fn on_probation(rig: &mut Rig, old: i32) -> Result<(strata_tests::process:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_hangs_in_its_probation_is_replaced_by_the_old() -> Result<()> {
-    let mut rig = Rig::start(Tier::Regional, "30s").await?;
-    let old = rig.pid()?;
-    let (mut lbctl, new) = on_probation(&mut rig, old).await?;
-    rig.signal(new, Signal::SIGSTOP)?;
-    let status = lbctl.wait_exit(SOON).await?;
-    let told = lbctl.output();
-    ensure!(status.code() == Some(1), "{status}: {told}");
-    for words in ["rolled back", "hangs", "no sign of life", "was ended"] {
-        ensure!(told.contains(words), "{words}: {told}");
+    for tier in BOTH {
+        let words = ["rolled back", "hangs", "no sign of life", "was ended"];
+        rolled_back(tier, Signal::SIGSTOP, &words).await?;
     }
-    rig.gone(new).await?;
-    ensure!(rig.pid()? == old);
-    rig.serves(old).await?;
-    let users = Users::start(rig.platform.address()?)?;
-    users.at_work().await?;
-    users.satisfied(&rig.platform).await?;
     Ok(())
 }
 
@@ -223,7 +253,7 @@ async fn one_that_hangs_and_wakes_leaves() -> Result<()> {
         rig.serves(old).await
     })
     .await?;
-    let users = Users::start(rig.platform.address()?)?;
+    let users = Requests::start(rig.platform.address()?)?;
     users.at_work().await?;
     rig.signal(new, Signal::SIGCONT)?;
     rig.gone(new).await?;
@@ -318,8 +348,6 @@ async fn a_directory_that_is_not_as_it_should_be_is_refused() -> Result<()> {
         !status.success() && output.contains("use `lbctl upgrade`"),
         "a second process: {output}"
     );
-    std::fs::remove_file(directory.join("upgrade.sock"))?;
-    rig.refused(&[], 1, "no upgrade.sock").await?;
     rig.serves(pid).await?;
     rig.platform.replica("r1-a")?.kill();
     rig.refused(&[], 6, "dead").await?;

@@ -2,13 +2,19 @@
 //! still serves.
 
 mod change;
+mod commit;
 mod drills;
 mod fake;
+mod frozen;
+mod idle;
 mod minute;
 mod orders;
+mod requests;
 mod rig;
 mod row;
 mod service;
 mod stop;
+mod swept;
 mod systemd;
-mod users;
+mod two;
+mod watchdog;

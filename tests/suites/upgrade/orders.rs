@@ -10,6 +10,7 @@ use strata_tests::process::Launch;
 use strata_tests::topology::Tier;
 use strata_tests::{eventually, http, tools};
 
+use crate::drills::on_probation;
 use crate::rig::{Rig, SOON, plan};
 
 /// Drains a server by a process's own admin socket.
@@ -98,5 +99,40 @@ async fn only_one_of_both_writes_them() -> Result<()> {
     for server in &servers {
         ensure!(listed.contains(server), "{server}: {listed}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_a_dead_successor_took_is_in_force_at_the_old() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("state");
+    let text = format!("state: {{ directory: \"{}\" }}\n", path.display());
+    let plan = plan(Tier::Regional, "30s").tune_regional(move |file| file.extra += &text);
+    let mut rig = Rig::of(Tier::Regional, plan).await?;
+    let servers: Vec<String> = rig
+        .platform
+        .servers()
+        .map(|s| s.name().to_owned())
+        .collect();
+    let old = rig.pid()?;
+    let (mut lbctl, new) = on_probation(&mut rig, old).await?;
+    let (code, told) = drain(&rig.run_directory(), new, &servers[0]).await?;
+    ensure!(code == 0 && !told.contains("not durable"), "{code} {told}");
+    rig.signal(new, Signal::SIGKILL)?;
+    ensure!(lbctl.wait_exit(SOON).await?.code() == Some(1));
+    rig.serves(old).await?;
+    let scope = format!("server/web/{}", servers[0]);
+    let replica = rig.platform.replica("r1-a")?;
+    eventually(SOON, "the order", async || {
+        let drains = replica.admin_get("/api/v1/drains").await?.json()?;
+        ensure!(drains[0]["scope"] == scope.as_str(), "{drains}");
+        ensure!(drains[0]["stage"] == "drained", "{drains}");
+        Ok(())
+    })
+    .await?;
+    // It stays when this one writes again.
+    let (code, told) = drain(&rig.run_directory(), old, &servers[1]).await?;
+    ensure!(code == 0 && !told.contains("not durable"), "{code} {told}");
+    ensure!(written(&path)? == servers);
     Ok(())
 }

@@ -35,17 +35,24 @@ pub(crate) const SHUTDOWN: &str = "lame_duck: 1s, drain: 8s, stream_drain: 8s";
 
 /// A topology whose replicas have run directories; the predecessors stand by for `probation`.
 pub(crate) fn plan(tier: Tier, probation: &str) -> Topology {
-    let plan = match tier {
-        Tier::Regional => Topology::regional().pool("web", 2),
-        Tier::Global => Topology::two_tier().pool("web", 2),
-    };
+    upgradable(
+        match tier {
+            Tier::Regional => Topology::regional().pool("web", 2),
+            Tier::Global => Topology::two_tier().pool("web", 2),
+        },
+        probation,
+    )
+}
+
+/// The same for a topology of the test's own.
+pub(crate) fn upgradable(plan: Topology, probation: &str) -> Topology {
     let own = std::process::id().to_string();
     plan.arguments(["--probation", probation, "--exit-with-pid", &own])
         .tune_regional(|file| {
             file.front.shutdown = SHUTDOWN.to_owned();
             file.extra += &more(&file.name);
             for pool in &mut file.pools {
-                pool.extra = "adaptive_concurrency: { enabled: false }".to_owned();
+                pool.extra += "\nadaptive_concurrency: { enabled: false }";
             }
         })
         .tune_global(|file| {
@@ -79,8 +86,15 @@ impl Rig {
         }
     }
 
+    /// As its configuration has it.
     pub(crate) fn run_directory(&self) -> PathBuf {
-        self.platform.dir().join(format!("{}.run", self.name()))
+        let text = std::fs::read_to_string(self.config()).unwrap_or_default();
+        let path = text
+            .lines()
+            .find_map(|line| line.strip_prefix("run_directory: "));
+        let own = format!("{}.run", self.name());
+        let path = path.map_or(own.as_str(), |path| path.trim_matches('"'));
+        self.platform.dir().join(path)
     }
 
     pub(crate) fn config(&self) -> PathBuf {

@@ -4,29 +4,23 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use strata_tests::subject::Upstream;
-use strata_tests::topology::Tier;
+use strata_tests::topology::{Tier, Topology};
+use strata_tests::users::{Servers, Users};
 
-use crate::rig::{Rig, SOON, plan};
-use crate::users::{Users, echo};
+use crate::requests::Requests;
+use crate::rig::{Rig, SOON, upgradable};
 
 /// By the issue.
 const UPGRADES: usize = 20;
 
 async fn in_a_row(tier: Tier) -> Result<()> {
-    let (chat, _server) = echo().await?;
-    let plan = plan(tier, "500ms").external_pool("chat", &[chat], Upstream::Http1);
-    let plan = plan.tune_regional(|file| {
-        for pool in file.pools.iter_mut().filter(|pool| pool.name == "chat") {
-            pool.health_check = Some("enabled: false".to_owned());
-        }
-    });
-    let mut rig = Rig::of(tier, plan).await?;
-    let address = rig.platform.address()?;
-    let mut users = Users::start(address)?;
-    users.add_download(address);
-    users.add_chat(address);
-    users.at_work().await?;
+    let servers = Servers::start().await?;
+    let plan = match tier {
+        Tier::Regional => Topology::regional().pool("web", 2),
+        Tier::Global => Topology::two_tier().regions(2, 1, 2),
+    };
+    let mut rig = Rig::of(tier, upgradable(servers.behind(plan), "500ms")).await?;
+    let users = Users::start(&rig.platform, rig.platform.address()?).await?;
     let mut last = rig.pid()?;
     for _ in 0..UPGRADES {
         let pid = rig.upgraded(&["--no-wait"]).await?;
@@ -34,9 +28,20 @@ async fn in_a_row(tier: Tier) -> Result<()> {
         ensure!(pid != last);
         last = pid;
     }
-    users.at_work().await?;
-    let sent = users.satisfied(&rig.platform).await?;
-    eprintln!("{UPGRADES} upgrades of {tier:?}: {sent} requests, 0 failed");
+    let accounts = users.stop(rig.platform.ledgers()).await?;
+    eprintln!("{UPGRADES} upgrades of {tier:?}:\n{accounts}");
+    let log = || rig.log();
+    ensure!(
+        accounts.failed() == 0 && accounts.is_busy(),
+        "{accounts}\n{}",
+        log()
+    );
+    for kind in ["websocket", "gRPC"] {
+        ensure!(
+            accounts.parted(kind) > 0,
+            "{kind} saw none of it: {accounts}"
+        );
+    }
     let handover = rig.handover().await?;
     ensure!(handover["last"]["ok"] == true, "{handover}");
     Ok(())
@@ -55,7 +60,7 @@ async fn twenty_of_the_global_tier_fail_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_without_a_hand_over_fails_requests() -> Result<()> {
     let mut rig = Rig::start(Tier::Regional, "500ms").await?;
-    let users = Users::start(rig.platform.address()?)?;
+    let users = Requests::start(rig.platform.address()?)?;
     users.at_work().await?;
     for _ in 0..3 {
         let replica = rig.platform.replica("r1-a")?;

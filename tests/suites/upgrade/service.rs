@@ -11,9 +11,9 @@ use strata_tests::topology::Tier;
 use tokio::net::UnixDatagram;
 use tokio::time::timeout;
 
+use crate::requests::Requests;
 use crate::rig::{Rig, SOON, plan};
 use crate::systemd::{Systemd, is_there, units};
-use crate::users::Users;
 
 /// Waits until an address answers.
 pub(crate) async fn serves(address: SocketAddr) -> Result<()> {
@@ -99,7 +99,7 @@ async fn systemctl_reload_under_load_fails_nothing() -> Result<()> {
         started.map_err(|error| systemd.process.with_tail(error))?;
     }
     serves(address).await?;
-    let users = Users::start(address)?;
+    let users = Requests::start(address)?;
     users.at_work().await?;
     for unit in ["global-lb", "regional-lb", "global-lb", "regional-lb"] {
         let before = systemd.main_pid(unit).await?;

@@ -43,15 +43,27 @@ pub(crate) struct Systemd {
 impl Systemd {
     /// Starts it with these units in place of these replicas, which are ended.
     pub(crate) async fn of(rig: &mut Rig, services: &[(&str, &str)]) -> Result<Self> {
+        Self::with(rig, services, |_, unit| unit.to_owned()).await
+    }
+
+    /// Starts it with changed units: `edit` gets the name and the text of each.
+    pub(crate) async fn with(
+        rig: &mut Rig,
+        services: &[(&str, &str)],
+        edit: impl Fn(&str, &str) -> String,
+    ) -> Result<Self> {
         let mut configs = Vec::new();
         for (unit, replica) in services {
             configs.push((*unit, rig.platform.dir().join(format!("{replica}.yaml"))));
             rig.platform.replica(replica)?.terminate(SOON).await?;
         }
-        Self::start(&configs).await
+        Self::start(&configs, edit).await
     }
 
-    async fn start(configs: &[(&str, PathBuf)]) -> Result<Self> {
+    async fn start(
+        configs: &[(&str, PathBuf)],
+        edit: impl Fn(&str, &str) -> String,
+    ) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         std::fs::create_dir(dir.path().join("etc"))?;
         std::fs::create_dir(dir.path().join("units"))?;
@@ -66,6 +78,7 @@ impl Systemd {
                 .replace("/usr/bin/", "/opt/bin/")
                 .replace("=strata\n", "=nobody\n")
                 .replace("Group=nobody", "Group=nogroup");
+            let unit = edit(name, &unit);
             std::fs::write(dir.path().join(format!("units/{name}.service")), unit)?;
         }
         let programs = tools::program("lbctl")?;
@@ -122,6 +135,11 @@ impl Systemd {
         let text = self.systemctl(&["show", "-p", name, unit]).await?;
         let (_, value) = text.trim().split_once('=').context("no value")?;
         Ok(value.to_owned())
+    }
+
+    /// Its process 1, as the machine numbers it.
+    pub(crate) fn init(&self) -> i32 {
+        self.init
     }
 
     /// A file as its processes see it.

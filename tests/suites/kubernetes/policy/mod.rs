@@ -23,7 +23,7 @@ pub(crate) type Faults = Vec<String>;
 type Rule = fn(&Objects) -> Faults;
 
 /// All rules by their names.
-pub(crate) const RULES: [(&str, Rule); 21] = [
+pub(crate) const RULES: [(&str, Rule); 22] = [
     ("restricted", pods::restricted),
     ("namespaces", pods::namespaces),
     ("resources", pods::resources),
@@ -44,6 +44,7 @@ pub(crate) const RULES: [(&str, Rule); 21] = [
     ("network", network::covered),
     ("admin", network::admin),
     ("services", services::services),
+    ("families", services::families),
     ("mounts", configs::mounts),
 ];
 

@@ -1,6 +1,6 @@
 //! Who may reach what.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Faults;
 use crate::objects::{Objects, Workload, list, name, selects, text};
@@ -40,7 +40,7 @@ pub(super) fn covered(objects: &Objects) -> Faults {
     faults
 }
 
-/// What has to be open: the data ports to all, names, the sisters' admin ports both ways, and whatever lies behind.
+/// What has to be open: the data ports (the global tier's to all, a region's to the global tier and nobody else), names, the sisters' admin ports both ways, and whatever lies behind.
 fn needs(objects: &Objects, workload: Workload<'_>) -> Faults {
     let rules = |way: &'static str| {
         policies(objects, workload).flat_map(move |policy| list(&policy["spec"][way]))
@@ -50,10 +50,15 @@ fn needs(objects: &Objects, workload: Workload<'_>) -> Faults {
     let mut missing = Vec::new();
     for port in list(&workload.container["ports"]) {
         let port = &port["name"];
-        let open = rules("ingress").any(|rule| has_port(rule, port) && rule["from"].is_null());
-        if (*port != "admin") != open {
+        let of_port = || rules("ingress").filter(|rule| has_port(rule, port));
+        let to_all = of_port().any(|rule| {
+            let from = list(&rule["from"]);
+            from.is_empty() || from.iter().any(is_anyone)
+        });
+        let is_for_all = *port != "admin" && !workload.is_regional();
+        if to_all != is_for_all || of_port().next().is_none() {
             missing.push(format!(
-                "{}: port {port} is open to all: {open}",
+                "{}: port {port} is open to all: {to_all}",
                 name(workload.object)
             ));
         }
@@ -71,8 +76,19 @@ fn needs(objects: &Objects, workload: Workload<'_>) -> Faults {
             missing.push(format!("{}: sisters, {way}", name(workload.object)));
         }
     }
-    if !rules("egress").any(|rule| has_port(rule, &53.into())) {
-        missing.push(format!("{}: names", name(workload.object)));
+    for (port, protocol) in [(53, "UDP"), (53, "TCP"), (5353, "UDP"), (5353, "TCP")] {
+        let is_it = |p: &Value| p["port"] == port && p["protocol"] == protocol;
+        if !rules("egress").any(|rule| list(&rule["ports"]).iter().any(is_it)) {
+            missing.push(format!(
+                "{}: names, {port} {protocol}",
+                name(workload.object)
+            ));
+        }
+    }
+    // Of names with up to one dot, which our files use, the search list comes first.
+    let dns = &workload.pod["dnsConfig"]["options"];
+    if *dns != json!([{ "name": "ndots", "value": "2" }]) {
+        missing.push(format!("{}: {dns}", name(workload.object)));
     }
     let upstream = policies(objects, workload)
         .any(|policy| text(&policy["metadata"]["name"]).ends_with("-upstream"));
@@ -80,9 +96,11 @@ fn needs(objects: &Objects, workload: Workload<'_>) -> Faults {
         missing.push(format!("{}: what lies behind", name(workload.object)));
     }
     let asks = workload.pod["automountServiceAccountToken"] == true;
-    let may_ask = rules("egress").any(|rule| has_port(rule, &6443.into()));
-    if asks != may_ask {
-        missing.push(format!("{}: the API server", name(workload.object)));
+    for port in [443, 6443, 16443] {
+        let may_ask = rules("egress").any(|rule| has_port(rule, &port.into()));
+        if asks != may_ask {
+            missing.push(format!("{}: the API server, {port}", name(workload.object)));
+        }
     }
     missing
 }
@@ -98,14 +116,6 @@ pub(super) fn admin(objects: &Objects) -> Faults {
                     .iter()
                     .any(|port| port["port"] == "admin" || port["port"] == 9900);
             let from = list(&rule["from"]);
-            let is_anyone = |peer: &Value| {
-                let block = text(&peer["ipBlock"]["cidr"]);
-                let all_pods = peer["podSelector"].is_null()
-                    || peer["podSelector"] == Value::Object(serde_json::Map::new());
-                let all =
-                    peer["namespaceSelector"] == Value::Object(serde_json::Map::new()) && all_pods;
-                block.ends_with("/0") || all
-            };
             if is_admin && (from.is_empty() || from.iter().any(is_anyone)) {
                 faults.push(format!("{}: {rule}", name(policy)));
             }
@@ -120,6 +130,14 @@ pub(super) fn admin(objects: &Objects) -> Faults {
         }
     }
     faults
+}
+
+/// Whether a peer of a policy is all the world, or all pods.
+fn is_anyone(peer: &Value) -> bool {
+    let everything = Value::Object(serde_json::Map::new());
+    let block = text(&peer["ipBlock"]["cidr"]);
+    let all_pods = peer["podSelector"].is_null() || peer["podSelector"] == everything;
+    block.ends_with("/0") || peer["namespaceSelector"] == everything && all_pods
 }
 
 fn policies<'a>(objects: &'a Objects, workload: Workload<'a>) -> impl Iterator<Item = &'a Value> {

@@ -167,7 +167,17 @@ pub(super) fn identity(objects: &Objects) -> Faults {
         let threads_from = json!({ "resourceFieldRef": {
             "containerName": "lb", "resource": "requests.cpu", "divisor": "1",
         } });
-        for (key, from) in [("LB__NAME", name_from), ("LB__THREADS", threads_from)] {
+        let zone_from = json!({ "fieldRef": {
+            "fieldPath": "metadata.labels['topology.kubernetes.io/zone']",
+        } });
+        let mut wanted = vec![("LB__NAME", name_from), ("LB__THREADS", threads_from)];
+        // The global tier has no such key, and would not start.
+        if workload.is_regional() {
+            wanted.push(("LB__ZONE", zone_from));
+        } else if env("LB__ZONE").is_some() {
+            faults.push(format!("{}: LB__ZONE", name(workload.object)));
+        }
+        for (key, from) in wanted {
             if env(key).is_none_or(|entry| entry["valueFrom"] != from) {
                 faults.push(format!("{}: {key}", name(workload.object)));
             }

@@ -92,16 +92,12 @@ pub(super) fn budget(objects: &Objects) -> Faults {
     faults
 }
 
-/// Over zones as far as it goes, over machines in any case; a demo may have one machine.
+/// Over zones as far as it goes, over two machines in any case; a demo may have one machine.
 pub(super) fn spread(objects: &Objects) -> Faults {
     let mut faults = Vec::new();
     for workload in objects.ours().filter(Workload::is_deployment) {
         let namespace = text(&workload.object["metadata"]["namespace"]);
-        let machines = if namespace.starts_with("strata-demo") {
-            "ScheduleAnyway"
-        } else {
-            "DoNotSchedule"
-        };
+        let is_demo = namespace.starts_with("strata-demo");
         let wanted = |key: &str, when: &str| {
             json!({
                 "topologyKey": key,
@@ -112,10 +108,16 @@ pub(super) fn spread(objects: &Objects) -> Faults {
                 "labelSelector": workload.object["spec"]["selector"],
             })
         };
-        let wanted = json!([
-            wanted("topology.kubernetes.io/zone", "ScheduleAnyway"),
-            wanted("kubernetes.io/hostname", machines),
-        ]);
+        let machines = if is_demo {
+            wanted("kubernetes.io/hostname", "ScheduleAnyway")
+        } else {
+            // The API server takes minDomains with DoNotSchedule only.
+            let mut strict = wanted("kubernetes.io/hostname", "DoNotSchedule");
+            strict["minDomains"] = json!(2);
+            strict
+        };
+        let zones = wanted("topology.kubernetes.io/zone", "ScheduleAnyway");
+        let wanted = json!([zones, machines]);
         // An affinity would be another opinion on the same matter.
         if workload.pod["topologySpreadConstraints"] != wanted
             || !workload.pod["affinity"].is_null()

@@ -2,41 +2,41 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
+use crate::eventually;
+use crate::http::{self as client, Dial};
+use crate::load::{Load, Mode, Running};
+use crate::pattern;
+use crate::peers::{self, Held, Peer};
+use crate::reconcile::reconcile;
+use crate::server::{BODY_SEED, Ledger};
+use crate::subject::Upstream;
+use crate::topology::{Platform, Topology};
+use crate::websocket::{CLOSE, Socket, TEXT};
 use anyhow::{Context, Result, bail, ensure};
 use http::Request;
-use strata_tests::eventually;
-use strata_tests::http::{self as client, Dial};
-use strata_tests::load::{Load, Mode, Running};
-use strata_tests::pattern;
-use strata_tests::peers::{self, Held, Peer};
-use strata_tests::reconcile::reconcile;
-use strata_tests::server::{BODY_SEED, Ledger};
-use strata_tests::subject::Upstream;
-use strata_tests::topology::{Platform, Topology};
-use strata_tests::websocket::{CLOSE, Socket, TEXT};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Between two pieces of a slow body; ten of them are 3 s.
-const PIECE: Duration = Duration::from_millis(300);
+pub const PIECE: Duration = Duration::from_millis(300);
 const PIECES: usize = 10;
 const SEED: u64 = 9;
-const CALM: &str = "limits: { overload: { enabled: false } }\n";
 
-/// Two regions before servers for all kinds of users: r1 is reached over HTTP/1.1, r2 over HTTP/2, which gRPC needs.
-pub(crate) struct Stage {
-    pub(crate) platform: Platform,
-    _websocket: Peer,
-    _grpc: Peer,
+/// Servers for those whom a scripted server can't serve: a websocket and a gRPC server that others wrote.
+#[derive(Debug)]
+pub struct Servers {
+    websocket: Peer,
+    grpc: Peer,
 }
 
-/// Users under way.
-pub(crate) struct Users {
+/// Users under way: short requests over kept, new and HTTP/2 connections, downloads and uploads of 3 s over both, websockets, and a
+/// gRPC call of both directions.
+#[derive(Debug)]
+pub struct Users {
     loads: Vec<(&'static str, Running)>,
     chats: Vec<JoinHandle<Account>>,
     uploads: Vec<JoinHandle<Account>>,
@@ -46,84 +46,74 @@ pub(crate) struct Users {
 
 /// What became of one kind of users.
 #[derive(Debug, Default)]
-pub(crate) struct Account {
-    pub(crate) kind: &'static str,
+pub struct Account {
+    /// `keep-alive`, `websocket` …
+    pub kind: &'static str,
     /// Requests or messages that went well.
-    pub(crate) done: u64,
+    pub done: u64,
     /// Streams that were told to end, and were opened anew.
-    pub(crate) parted: u64,
-    pub(crate) failures: Vec<String>,
+    pub parted: u64,
+    /// What went wrong, each time.
+    pub failures: Vec<String>,
 }
 
 /// All of them.
 #[derive(Debug)]
-pub(crate) struct Accounts(pub(crate) Vec<Account>);
+pub struct Accounts(pub Vec<Account>);
 
-// === impl Stage ===
+// === impl Servers ===
 
-impl Stage {
-    /// With `route` as one more line of both global routes.
-    pub(crate) async fn start(
-        globals: usize,
-        shutdown: &'static str,
-        route: &'static str,
-    ) -> Result<Self> {
-        Self::start_from(None, globals, shutdown, route).await
-    }
-
-    /// The same with the programs of another directory.
-    pub(crate) async fn start_from(
-        programs: Option<&Path>,
-        globals: usize,
-        shutdown: &'static str,
-        route: &'static str,
-    ) -> Result<Self> {
+impl Servers {
+    /// Starts them.
+    ///
+    /// # Errors
+    ///
+    /// When Python or its packages are missing.
+    pub async fn start() -> Result<Self> {
         let (websocket, grpc) =
             tokio::try_join!(peers::websocket_server(), peers::grpc_server("g"))?;
-        let plan = Topology::two_tier()
-            .globals(globals)
-            .regions(2, 2, 2)
-            .external_pool("ws", &[websocket.address], Upstream::Http1)
-            .external_pool("grpc", &[grpc.address], Upstream::H2c)
-            .tune_global(move |file| {
-                file.front.shutdown = shutdown.to_owned();
-                file.route_extra = route.to_owned();
-                file.regions[1].extra = "protocol: h2".to_owned();
+        Ok(Self { websocket, grpc })
+    }
+
+    /// Adds their pools to a plan with a pool for all the rest. Where there are two regions, the first is reached over HTTP/1.1,
+    /// and the second over HTTP/2, which gRPC needs.
+    pub fn behind(&self, plan: Topology) -> Topology {
+        plan.external_pool("ws", &[self.websocket.address], Upstream::Http1)
+            .external_pool("grpc", &[self.grpc.address], Upstream::H2c)
+            .tune_regional(|file| {
+                for route in file.routes.iter_mut().filter(|route| route.name == "grpc") {
+                    "/strata.Echo/".clone_into(&mut route.prefix);
+                }
+                for pool in file.pools.iter_mut().filter(|pool| pool.name == "grpc") {
+                    pool.health_check = Some("enabled: false".to_owned());
+                }
+            })
+            .tune_global(|file| {
+                let Some(second) = file.regions.get_mut(1) else {
+                    return;
+                };
+                "protocol: h2".clone_into(&mut second.extra);
                 file.more_routes = format!(
                     "  - name: grpc\n    match: {{ path: {{ prefix: /strata.Echo/ }} }}\n    \
-                     regions: {{ allowed: [r2] }}\n    {route}\n"
+                     regions: {{ allowed: [{}] }}\n    {}\n",
+                    second.name, file.route_extra
                 );
             })
-            .tune_regional(move |file| {
-                file.front.shutdown = shutdown.to_owned();
-                file.routes[2].prefix = "/strata.Echo/".to_owned();
-                file.pools[2].health_check = Some("enabled: false".to_owned());
-            });
-        let plan = match programs {
-            // Two builds on the cores of one desk: what sheds is not what is asked about.
-            Some(programs) => plan
-                .programs(programs)
-                .tune_regional(|file| file.extra += CALM)
-                .tune_global(|file| file.extra += CALM),
-            None => plan,
-        };
-        let platform = plan.start().await?;
-        for server in platform.servers() {
-            server.script(|s| s.chunk_delay = PIECE);
-        }
-        Ok(Self {
-            platform,
-            _websocket: websocket,
-            _grpc: grpc,
-        })
     }
 }
 
 // === impl Users ===
 
 impl Users {
-    /// Starts them all and waits until each kind has been served.
-    pub(crate) async fn start(address: SocketAddr) -> Result<Self> {
+    /// Starts them all at `address`, where `platform` is reached, and waits until each kind has been served.
+    ///
+    /// # Errors
+    ///
+    /// When a kind is not served in time.
+    pub async fn start(platform: &Platform, address: SocketAddr) -> Result<Self> {
+        for server in platform.servers() {
+            server.script(|s| s.chunk_delay = PIECE);
+        }
         let quick = |mode, rate| {
             let load = resending(Load::at(address), mode).rate(rate);
             load.posts(0.3, 500).deadline(SOON).start()
@@ -162,7 +152,11 @@ impl Users {
     }
 
     /// Ends them all, and compares what they got with what servers saw.
-    pub(crate) async fn stop(self, ledgers: Vec<&Ledger>) -> Result<Accounts> {
+    ///
+    /// # Errors
+    ///
+    /// When a client gave no account.
+    pub async fn stop(self, ledgers: Vec<&Ledger>) -> Result<Accounts> {
         self.stop.send_replace(true);
         let mut accounts = Vec::new();
         for (kind, load) in self.loads {
@@ -292,17 +286,24 @@ async fn upload_once(dial: &Dial) -> Result<()> {
 // === impl Accounts ===
 
 impl Accounts {
-    pub(crate) fn failed(&self) -> usize {
+    /// Failures of all kinds.
+    pub fn failed(&self) -> usize {
         self.0.iter().map(|account| account.failures.len()).sum()
     }
 
-    pub(crate) fn parted(&self, kind: &str) -> u64 {
+    /// Streams of this kind that were told to end.
+    pub fn parted(&self, kind: &str) -> u64 {
         let of_kind = self.0.iter().filter(|account| account.kind == kind);
         of_kind.map(|account| account.parted).sum()
     }
 
+    /// What went well, of all kinds.
+    pub fn done(&self) -> u64 {
+        self.0.iter().map(|account| account.done).sum()
+    }
+
     /// Each kind did something.
-    pub(crate) fn is_busy(&self) -> bool {
+    pub fn is_busy(&self) -> bool {
         self.0.iter().all(|account| account.done > 0)
     }
 }
