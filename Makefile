@@ -83,6 +83,16 @@ doctest: ## Examples in the documentation comments
 black-box: build image-programs ## Whole programs on real sockets; ARGS go to the test runner
 	$(CARGO) test $(ALL) --no-fail-fast $(addprefix --test ,$(SUITES)) -- $(ARGS)
 
+# An older version; those before it have faults at the exit of their own, which cost a request now and then.
+OLD ?= 142f7b0
+
+.PHONY: mixed
+mixed: build ## Roll both tiers from an older version's programs to these, under load (OLD=REVISION)
+	rm -rf target/old/source && mkdir -p target/old/source
+	git archive $(OLD) | tar -x -C target/old/source
+	cd target/old/source && $(CARGO) build --locked --target-dir ../build -p global-lb -p regional-lb
+	STRATA_OLD_PROGRAMS=$(CURDIR)/target/old/build/debug $(CARGO) test $(ALL) --test lifecycle -- --ignored --nocapture from_an_older
+
 .PHONY: sim
 sim: ## Play 10,000 seeds of both tiers with faults, optimised (LB_SIM_SEEDS, LB_SIM_SEED)
 	LB_SIM_SEEDS=$${LB_SIM_SEEDS:-10000} $(CARGO) test --locked --profile sim -p lb-sim --test seeds --test scenarios -- $(ARGS)
