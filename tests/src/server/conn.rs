@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -106,6 +107,25 @@ impl ConnState {
 }
 
 // === impl SharedStream ===
+
+impl SharedStream {
+    /// Whether the kernel holds bytes that nobody has read.
+    pub(crate) fn has_unread(&self) -> bool {
+        let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        recv(&*self.0, &mut [0; 1][..], peek).is_ok_and(|(length, _)| length > 0)
+    }
+
+    /// Ends both directions as a close does: from here on the kernel takes nothing more and resets what comes. Gives what it had
+    /// taken before and nobody has read, up to 64 KiB.
+    pub(crate) fn hang_up(&self) -> Vec<u8> {
+        // Both fail only on a socket that is dead already.
+        let _ = shutdown(&*self.0, Shutdown::Both);
+        let mut bytes = vec![0; 64 * 1024];
+        let taken = recv(&*self.0, &mut bytes[..], RecvFlags::DONTWAIT);
+        bytes.truncate(taken.map_or(0, |(length, _)| length));
+        bytes
+    }
+}
 
 impl AsyncRead for SharedStream {
     fn poll_read(

@@ -79,6 +79,7 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Inner {
     seen: Vec<Seen>,
+    unread: Vec<String>,
     counts: Counts,
     /// Raised by `clear`, so that requests under way then don't write into new entries.
     era: u64,
@@ -124,11 +125,18 @@ impl Ledger {
         self.lock().seen.last().cloned()
     }
 
+    /// Ids of requests that the kernel had taken when the server closed their idle connection. The server's program never saw
+    /// them, but nobody else can know that, so a proxy may not repeat those that are not idempotent.
+    pub fn ids_unread(&self) -> Vec<String> {
+        self.lock().unread.clone()
+    }
+
     /// Forgets all requests and counters, except those of what is under way or open.
     pub fn clear(&self) {
         let mut inner = self.lock();
         inner.era += 1;
         inner.seen.clear();
+        inner.unread.clear();
         let Counts {
             in_flight,
             open_connections,
@@ -155,6 +163,17 @@ impl Ledger {
 
     pub(crate) fn disconnected(&self) {
         self.lock().counts.open_connections -= 1;
+    }
+
+    /// Notes the request in what was left unread at a close, if there is one.
+    pub(crate) fn unread(&self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        let fields = text.lines().filter_map(|line| line.split_once(':'));
+        let id = fields
+            .filter(|(name, _)| name.eq_ignore_ascii_case(TEST_ID))
+            .map(|(_, value)| value.trim().to_owned())
+            .next();
+        self.lock().unread.extend(id);
     }
 
     pub(crate) fn begin(&self, seen: Seen) -> Entry {

@@ -352,8 +352,11 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream) {
         // First, because a cut also breaks the body, at which hyper would close properly.
         biased;
         how = conn.wait_cut() => how,
-        () = speak(shared.clone(), conn.clone(), io) => Cut::Close,
-        () = grow_tired(&shared, &conn) => Cut::Close,
+        () = speak(shared.clone(), conn.clone(), io.clone()) => Cut::Close,
+        () = grow_tired(&shared, &conn, &io) => {
+            shared.ledger.unread(&io.hang_up());
+            Cut::Close
+        }
     };
     if how == Cut::Reset {
         // Fails only on a socket that is dead already.
@@ -382,12 +385,13 @@ async fn speak(shared: Arc<Shared>, conn: Arc<ConnState>, io: SharedStream) {
     }
 }
 
-/// Resolves when the connection has been quiet for longer than the script allows.
-async fn grow_tired(shared: &Shared, conn: &ConnState) {
+/// Resolves when the connection has been quiet for longer than the script allows. On a busy machine a request may wait
+/// unread by then, and is served, as by any server that reads before it looks at its timers.
+async fn grow_tired(shared: &Shared, conn: &ConnState, io: &SharedStream) {
     loop {
         let limit = shared.behaviour().idle_close;
         let is_open = *shared.is_open.borrow();
-        if limit.is_some_and(|limit| is_open && conn.quiet() >= limit) {
+        if limit.is_some_and(|limit| is_open && conn.quiet() >= limit) && !io.has_unread() {
             return;
         }
         let pause = if limit.is_some() { 1 } else { 20 };
