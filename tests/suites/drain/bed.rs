@@ -222,7 +222,7 @@ impl Bed {
         let modes = [Mode::KeepAlive, Mode::NewConnection, Mode::H2c(2)];
         let load = |mode| {
             let load = Load::across(addresses.clone()).mode(mode).rate(15.0);
-            load.posts(0.3, 500).users(200).no_resend().start()
+            load.posts(0.3, 500).users(200).resend_unsent().start()
         };
         modes.into_iter().map(load).collect()
     }

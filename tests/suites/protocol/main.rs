@@ -1,5 +1,6 @@
 //! What the protocols promise, through both tiers, with HTTP/1.1 or HTTP/2 behind the front.
 
+mod goodbye;
 mod grpc;
 mod http1;
 mod memory;

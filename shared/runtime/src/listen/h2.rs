@@ -64,10 +64,10 @@ async fn serve_streams(worker: &Worker, mut h2: Inner, connection: Connection, l
     let (mut left, mut rejected) = (false, 0);
     let mut overload = worker.shared.overload.watch();
     loop {
-        let patience = if worker.shared.overload.closes() {
-            IDLE_IN_OVERLOAD
-        } else {
-            limits.h2.idle_timeout.get()
+        let patience = match left {
+            true => HANDSHAKE,
+            false if worker.shared.overload.closes() => IDLE_IN_OVERLOAD,
+            false => limits.h2.idle_timeout.get(),
         };
         let accepted = tokio::select! {
             accepted = H2Session::from_h2_conn(&mut h2, digest()) => accepted,
@@ -87,7 +87,12 @@ async fn serve_streams(worker: &Worker, mut h2: Inner, connection: Connection, l
             Ok(()) = overload.changed() => continue,
             () = pingora_timeout::sleep(patience) => {
                 if running.load(Relaxed) == 0 {
-                    return say_goodbye(h2).await;
+                    if left {
+                        return finish(h2).await;
+                    }
+                    // What crosses the goodbye is served.
+                    h2.graceful_shutdown();
+                    left = true;
                 }
                 continue;
             }
@@ -109,15 +114,13 @@ async fn serve_streams(worker: &Worker, mut h2: Inner, connection: Connection, l
     }
 }
 
-async fn say_goodbye(mut h2: Inner) {
-    h2.graceful_shutdown();
-    finish(h2).await;
-}
-
-/// Writes what is left to write.
+/// Writes what is left to write. A request that comes now is refused, which tells its client that it was not looked at.
 async fn finish(mut h2: Inner) {
-    let rest =
-        async { while let Ok(Some(_)) = H2Session::from_h2_conn(&mut h2, digest()).await {} };
+    let rest = async {
+        while let Some(Ok((_, mut answer))) = h2.accept().await {
+            answer.send_reset(::h2::Reason::REFUSED_STREAM);
+        }
+    };
     let _ = tokio::time::timeout(HANDSHAKE, rest).await;
 }
 
