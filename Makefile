@@ -81,7 +81,7 @@ doctest: ## Examples in the documentation comments
 
 .PHONY: black-box
 black-box: build image-programs ## Whole programs on real sockets; ARGS go to the test runner
-	$(CARGO) test $(ALL) --no-fail-fast $(addprefix --test ,$(SUITES)) -- $(ARGS)
+	CARGO=$(CARGO) scripts/black-box.sh "$(SUITES)" $(ARGS)
 
 # An older version; those before it have faults at the exit of their own, which cost a request now and then.
 OLD ?= 142f7b0

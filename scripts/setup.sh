@@ -48,6 +48,7 @@ missing() {
     want mount mount
     # Debian's own Python comes without the part of `venv` that makes a pip.
     want python3 python3-venv
+    [[ -x /usr/bin/python3 ]] || echo python3
     python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
 }
 

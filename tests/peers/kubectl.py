@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3 -IS
 """Stands in for kubectl: lists pods, hands out a secret, forwards ports. What it knows is in the file PODS_FILE:
 {"token": "…", "pods": [{"name": "…", "labels": {…}, "address": "IP:PORT", "phase": "Running"}]}. Words that kubectl wouldn't take fail.
 """

@@ -38,5 +38,5 @@ pub mod wait;
 pub mod websocket;
 pub mod yaml;
 
-pub use turn::turn;
+pub use turn::{alone, turn};
 pub use wait::{eventually, steadily};

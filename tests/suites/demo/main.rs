@@ -9,8 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use strata_tests::process::{Launch, Process};
-use strata_tests::{eventually, http, tools};
-use tokio::sync::{Mutex, MutexGuard};
+use strata_tests::{alone, eventually, http, tools};
 
 const SOON: Duration = Duration::from_secs(10);
 /// Seventeen processes of a debug build on a busy machine.
@@ -21,12 +20,6 @@ const ORPHANS_END: Duration = Duration::from_secs(5);
 struct Demo {
     process: Process,
     topology: Value,
-}
-
-/// Two demos at once would be 34 processes.
-async fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::const_new(());
-    ONE.lock().await
 }
 
 // === impl Demo ===
@@ -106,6 +99,7 @@ async fn lbctl(args: &[&str]) -> Result<(i32, String)> {
 
 #[tokio::test]
 async fn the_demo_serves_survives_a_kill_and_leaves_nothing_on_ctrl_c() -> Result<()> {
+    // Two demos at once would be 34 processes.
     let _alone = alone().await;
     let mut demo = Demo::start(&[]).await?;
     let pids = demo.pids()?;

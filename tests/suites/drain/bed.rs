@@ -14,6 +14,7 @@ use strata_tests::process::Launch;
 use strata_tests::reconcile::reconcile;
 use strata_tests::tools;
 use strata_tests::topology::{Platform, Topology};
+use strata_tests::turn::{Turn, alone, turn};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -31,6 +32,8 @@ pub(crate) struct Bed {
     pub(crate) platform: Platform,
     pub(crate) relays: Vec<Vec<Relay>>,
     dir: TempDir,
+    /// Held to the end.
+    _turn: Turn,
 }
 
 /// What `lbctl` did.
@@ -43,21 +46,27 @@ pub(crate) struct Told {
 impl Bed {
     /// All regions share by weight; `extra` is pasted into each regional file.
     pub(crate) async fn start(extra: &'static str) -> Result<Self> {
-        Self::start_as(extra, "weighted", OWN, true).await
+        Self::start_as(turn().await, extra, "weighted", OWN, true).await
+    }
+
+    /// The same with no other bed beside it, for a test that runs dozens of programs more.
+    pub(crate) async fn start_alone() -> Result<Self> {
+        Self::start_as(alone().await, "", "weighted", OWN, true).await
     }
 
     /// The same with another inner text of `state: { … }`; `@` is a replica's own directory. Without `peers`, a store is to connect them.
     pub(crate) async fn with_state(state: &str, peers: bool) -> Result<Self> {
-        Self::start_as("", "weighted", state, peers).await
+        Self::start_as(turn().await, "", "weighted", state, peers).await
     }
 
     /// The same with users whom a cookie binds to their region.
     pub(crate) async fn with_cookies() -> Result<Self> {
         let policy = "weighted, affinity: { ttl: 5m, secret_file: \"@\" }";
-        Self::start_as("", policy, OWN, true).await
+        Self::start_as(turn().await, "", policy, OWN, true).await
     }
 
     async fn start_as(
+        turn: Turn,
         extra: &'static str,
         policy: &'static str,
         state: &str,
@@ -100,6 +109,7 @@ impl Bed {
             platform,
             relays,
             dir,
+            _turn: turn,
         };
         if peers {
             bed.acquainted().await?;

@@ -24,7 +24,8 @@ fn region(answer: &Answer) -> &str {
 async fn user_of(bed: &Bed, name: &str) -> Result<String> {
     eventually(SOON, "a user of the region", async || {
         let answer = ask(bed, "").await?;
-        ensure!(region(&answer) == name, "{}", region(&answer));
+        let regions = bed.platform.globals[2].admin_get("/api/v1/regions").await?;
+        ensure!(region(&answer) == name, "{answer:?}: {}", regions.text());
         let set = answer.header("set-cookie");
         let cookie = set.split(';').next().context("no cookie")?;
         ensure!(cookie.starts_with("lb-region="), "{cookie}");

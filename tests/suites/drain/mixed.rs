@@ -36,6 +36,7 @@ async fn requests(platform: &Platform, region: usize) -> Result<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_of_every_kind_meet_a_drain_and_an_undrain() -> Result<()> {
+    let _turn = strata_tests::turn().await;
     let (dir, servers) = (tempfile::tempdir()?, Servers::start().await?);
     let token = dir.path().join("token");
     std::fs::write(&token, "a-token-of-the-tests-0123456789")?;

@@ -76,7 +76,7 @@ impl Desk {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_region_is_drained_through_forwarded_ports() -> Result<()> {
-    let bed = Bed::start("").await?;
+    let bed = Bed::start_alone().await?;
     let mut desk = Desk::new(&bed)?;
     let users = bed.users()?;
     let told = desk
@@ -101,7 +101,7 @@ async fn a_region_is_drained_through_forwarded_ports() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_wrongly_is_told_what_to_do() -> Result<()> {
-    let bed = Bed::start("").await?;
+    let bed = Bed::start_alone().await?;
     let desk = Desk::new(&bed)?;
     let told = desk.lb("-n edge status -o name").await?;
     let count = told.text.lines().count();
@@ -131,7 +131,7 @@ async fn who_asks_wrongly_is_told_what_to_do() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_pods_than_can_be_asked_are_told_and_get_no_order() -> Result<()> {
-    let bed = Bed::start("").await?;
+    let bed = Bed::start_alone().await?;
     let mut desk = Desk::new(&bed)?;
     let told = desk.lb("-n edge regions").await?;
     ensure!(

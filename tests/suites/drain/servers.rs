@@ -12,6 +12,7 @@ use strata_tests::process::Launch;
 use strata_tests::relay::Relay;
 use strata_tests::server::Server;
 use strata_tests::topology::{Platform, Topology};
+use strata_tests::turn::{Turn, turn};
 use strata_tests::{eventually, ports, tools};
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -23,12 +24,15 @@ struct Pair {
     platform: Platform,
     relays: Vec<Relay>,
     dir: TempDir,
+    /// Held to the end.
+    _turn: Turn,
 }
 
 // === impl Pair ===
 
 impl Pair {
     async fn start() -> Result<Self> {
+        let turn = turn().await;
         let dir = tempfile::Builder::new().prefix("strata-pair-").tempdir()?;
         let token = dir.path().join("token");
         std::fs::write(&token, "a-token-of-the-tests-0123456789")?;
@@ -54,6 +58,7 @@ impl Pair {
             platform: plan.start().await?,
             relays,
             dir,
+            _turn: turn,
         };
         pair.agree().await?;
         Ok(pair)

@@ -10,7 +10,7 @@ use strata_tests::process::Signal;
 use strata_tests::topology::{Platform, Topology};
 use strata_tests::{eventually, ports};
 
-use crate::storm::alone;
+use strata_tests::alone;
 
 const SOON: Duration = Duration::from_secs(15);
 /// Requests per second, over all replicas.

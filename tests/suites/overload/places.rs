@@ -11,7 +11,7 @@ use strata_tests::raw::RawConn;
 use strata_tests::server::Fault;
 use strata_tests::topology::{Platform, Topology};
 
-use crate::storm::alone;
+use strata_tests::alone;
 
 const SOON: Duration = Duration::from_secs(10);
 

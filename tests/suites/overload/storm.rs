@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use http::Method;
+use strata_tests::alone;
 use strata_tests::load::{Kind, Load, Report};
 use strata_tests::topology::{Platform, Topology};
-use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
 /// Servers, workers of each, and the time that each request takes one.
@@ -46,12 +46,6 @@ struct Storm {
     slower_after: f64,
     refused: u64,
     late: u64,
-}
-
-/// Storms measure time, so they run one at a time.
-pub(crate) async fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::const_new(());
-    ONE.lock().await
 }
 
 async fn start(extra: &'static str) -> Result<Platform> {

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs black-box suites: `black-box.sh "SUITE..." [ARGUMENT OF THE TEST RUNNER]...`.
+#
+# Suites start dozens of programs on two cores, which a shared machine may take away for a while; a deadline that is missed then says
+# nothing of the program. So up to three tests that failed are tried once more, each alone. What passes only so is named at the end: it is a
+# test to be made independent of the machine, or a fault that needs a slow one to show. Anything else is a failure.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+readonly MOST=3
+read -ra suites <<<"$1"
+shift
+cargo=(${CARGO:-cargo} test --locked --workspace)
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+"${cargo[@]}" --no-fail-fast "${suites[@]/#/--test=}" -- "$@" 2>&1 | tee "$log"
+status=${PIPESTATUS[0]}
+[[ $status == 0 ]] && exit 0
+
+# Lines of "SUITE TEST".
+mapfile -t failed < <(awk '
+    $1 == "Running" && $2 ~ /^suites\// { split($2, path, "/"); suite = path[2] }
+    /^test .* \.\.\. FAILED$/ { print suite, $2 }' "$log")
+# A suite that was killed, or was not built, names no test.
+targets=$(grep -c '^    `-p strata-tests --test ' "$log")
+named=$(printf '%s\n' "${failed[@]}" | cut -d' ' -f1 | sort -u | grep -c .)
+if ((${#failed[@]} == 0 || ${#failed[@]} > MOST || named < targets)); then
+    exit "$status"
+fi
+
+echo "once more, each alone: ${failed[*]/%/;}"
+for one in "${failed[@]}"; do
+    read -r suite name <<<"$one"
+    "${cargo[@]}" --test "$suite" -- --exact "$name" || exit "$status"
+done
+printf 'PASSED ONLY ALONE: %s\n' "${failed[@]}"
