@@ -84,7 +84,7 @@ black-box: build image-programs ## Whole programs on real sockets; ARGS go to th
 	CARGO=$(CARGO) scripts/black-box.sh "$(SUITES)" $(ARGS)
 
 # An older version; those before it have faults at the exit of their own, which cost a request now and then.
-OLD ?= 142f7b0
+OLD ?= 6ad370a
 
 .PHONY: mixed
 mixed: build ## Roll both tiers from an older version's programs to these, under load (OLD=REVISION)

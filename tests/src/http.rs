@@ -94,12 +94,6 @@ pub fn empty() -> Body {
     full(Bytes::new())
 }
 
-/// A body whose bytes and trailers the test sends bit by bit; dropping the sender before the end aborts it.
-pub fn streamed() -> (http_body_util::channel::Sender<Bytes, std::io::Error>, Body) {
-    let (sender, body) = http_body_util::channel::Channel::new(1);
-    (sender, body.boxed_unsync())
-}
-
 /// Reads an answer to its end.
 ///
 /// # Errors

@@ -16,6 +16,7 @@
 
 pub mod certs;
 pub mod disk;
+pub mod feed;
 pub mod http;
 pub mod kube;
 pub mod load;

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::eventually;
-use crate::http::{self as client, Dial};
+use crate::feed::feed;
+use crate::http::Dial;
 use crate::load::{Load, Mode, Running};
 use crate::pattern;
 use crate::peers::{self, Held, Peer};
@@ -261,7 +262,7 @@ async fn upload(dial: Dial, stop: watch::Receiver<bool>) -> Account {
 }
 
 async fn upload_once(dial: &Dial) -> Result<()> {
-    let (mut sender, body) = client::streamed();
+    let (mut sender, body) = feed();
     let request = Request::post("/upload")
         .header(BODY_SEED, SEED)
         .body(body)?;

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
-use http_body_util::BodyExt;
-use http_body_util::channel::{Channel, Sender};
 use tokio::time::sleep;
 
 use super::Shared;
@@ -15,6 +13,7 @@ use super::answer::sleep_if;
 use super::behaviour::{Behaviour, Fault};
 use super::conn::{ConnState, Cut};
 use super::flight::{Flight, Tracked};
+use crate::feed::{Feed, feed};
 use crate::pattern;
 
 /// Between the last bytes and the cut: long enough for the peer to read them, so that it sees both.
@@ -57,7 +56,7 @@ pub(super) fn body_of(
             if fault.is_some() {
                 flight.fault();
             }
-            let (sender, channel) = Channel::new(1);
+            let (feed, body) = feed();
             let left = content.length();
             let producer = Producer {
                 shared: flight.shared.clone(),
@@ -67,8 +66,8 @@ pub(super) fn body_of(
                 fault,
                 is_http2: version == Version::HTTP_2,
             };
-            tokio::spawn(producer.run(content, sender));
-            Tracked::new(channel.boxed_unsync(), flight, left)
+            tokio::spawn(producer.run(content, feed));
+            Tracked::new(body, flight, left)
         }
     }
 }
@@ -76,7 +75,7 @@ pub(super) fn body_of(
 // === impl Producer ===
 
 impl Producer {
-    async fn run(self, content: Content, mut sender: Sender<Bytes, io::Error>) {
+    async fn run(self, content: Content, mut feed: Feed) {
         let stop_after = self.fault.map(|fault| match fault {
             Fault::Truncate => content.length().unwrap_or(2) / 2,
             _ => 1,
@@ -94,11 +93,11 @@ impl Producer {
             bytes.truncate(room);
             sent += bytes.len() as u64;
             index += 1;
-            if sender.send_data(bytes).await.is_err() {
+            if feed.send_data(bytes).await.is_err() {
                 return;
             }
             if stop_after.is_some_and(|stop| sent >= stop) {
-                return self.cut(sender).await;
+                return self.cut(feed).await;
             }
         }
         if matches!(content, Content::WithTrailers(_)) {
@@ -107,15 +106,16 @@ impl Producer {
                 HeaderValue::from_static("done"),
             )]);
             // Fails only when the peer went away.
-            let _ = sender.send_trailers(fields).await;
+            let _ = feed.send_trailers(fields).await;
         }
     }
 
-    async fn cut(self, sender: Sender<Bytes, io::Error>) {
+    async fn cut(self, feed: Feed) {
         sleep(LAG).await;
         match self.fault {
             Some(Fault::Truncate) if self.is_http2 => {
-                sender.abort(io::Error::other("cut short by the script"));
+                feed.abort(io::Error::other("cut short by the script"))
+                    .await;
             }
             Some(Fault::Truncate) => self.conn.cut(Cut::Close),
             _ => self.conn.cut(Cut::Reset),

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::BodyExt;
+use strata_tests::feed::feed;
 use strata_tests::http::{self as client, Dial};
 use strata_tests::pattern;
 use strata_tests::peers;
@@ -54,7 +55,7 @@ async fn large_uploads_arrive_byte_for_byte() -> Result<()> {
 async fn a_streamed_upload_without_a_length_arrives() -> Result<()> {
     let server = Server::start("s").await?;
     let subject = Subject::start(super::KIND, &[server.address()]).await?;
-    let (mut sender, body) = client::streamed();
+    let (mut sender, body) = feed();
     let mut conn = Dial::http1(subject.http1).connect().await?;
     let request = Request::post("/upload").header(BODY_SEED, 9).body(body)?;
     let answer = tokio::spawn(async move { conn.send(request).await });

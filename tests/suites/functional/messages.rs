@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use http::Request;
 use strata_tests::eventually;
+use strata_tests::feed::feed;
 use strata_tests::http::{self as client, Dial};
 use strata_tests::raw::{RawConn, exchange};
 use strata_tests::server::{Early, Server};
@@ -108,7 +109,7 @@ async fn an_early_answer_arrives_before_the_request_ends() -> Result<()> {
         .start()
         .await?;
     let subject = Subject::start(super::KIND, &[server.address()]).await?;
-    let (mut sender, body) = client::streamed();
+    let (mut sender, body) = feed();
     let mut conn = Dial::http1(subject.http1).connect().await?;
     let begin = conn.begin(Request::post("/").body(body)?);
     sender.send_data("first".into()).await?;

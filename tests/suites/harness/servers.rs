@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::Request;
 use strata_tests::certs::Authority;
 use strata_tests::eventually;
+use strata_tests::feed::feed;
 use strata_tests::http::{self as client, Dial};
 use strata_tests::pattern;
 use strata_tests::raw::{End, RawConn, exchange};
@@ -280,7 +281,7 @@ async fn informational_and_early_answers_come_first() -> Result<()> {
         script.informational.clear();
         script.early = Early::ThenRead;
     });
-    let (mut sender, body) = client::streamed();
+    let (mut sender, body) = feed();
     let mut conn = Dial::http1(server.address()).connect().await?;
     let request = Request::post("/").header(TEST_ID, "early").body(body)?;
     let response = timeout(SOON, conn.begin(request)).await??;

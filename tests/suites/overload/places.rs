@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use http::Request;
 use strata_tests::eventually;
+use strata_tests::feed::feed;
 use strata_tests::http as client;
-use strata_tests::http::{Dial, empty, streamed};
+use strata_tests::http::{Dial, empty};
 use strata_tests::raw::RawConn;
 use strata_tests::server::Fault;
 use strata_tests::topology::{Platform, Topology};
@@ -77,7 +78,7 @@ async fn every_way_to_end_gives_the_place_back() -> Result<()> {
     // Clients that leave: before the answer, over both protocols, and in the middle of a body.
     let mut gone = RawConn::connect(address).await?;
     gone.write(b"GET / HTTP/1.1\r\nhost: t\r\n\r\n").await?;
-    let (mut body, upload) = streamed();
+    let (mut body, upload) = feed();
     body.send_data("half".into()).await?;
     let mut near = Dial::http1(address).connect().await?;
     let post = tokio::spawn(async move { near.begin(Request::post("/").body(upload)?).await });

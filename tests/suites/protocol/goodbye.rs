@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use strata_tests::server::Server;
-use strata_tests::subject::Upstream;
-use strata_tests::topology::Topology;
+use strata_tests::topology::{Platform, Topology};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -88,16 +86,17 @@ impl Client {
     }
 }
 
+/// A replica that closes idle connections soon.
+async fn impatient() -> Result<Platform> {
+    let plan = Topology::regional().pool("web", 1);
+    let soon = "limits: { h2: { idle_timeout: 300ms } }\n";
+    let plan = plan.tune_regional(move |file| soon.clone_into(&mut file.extra));
+    plan.start().await
+}
+
 #[tokio::test]
 async fn a_request_that_crosses_the_goodbye_to_an_idle_connection_is_answered() -> Result<()> {
-    let server = Server::start("s").await?;
-    let platform = Topology::regional()
-        .external_pool("web", &[server.address()], Upstream::Http1)
-        .tune_regional(|file| {
-            "limits: { h2: { idle_timeout: 300ms } }\n".clone_into(&mut file.extra)
-        })
-        .start()
-        .await?;
+    let platform = impatient().await?;
     let mut client = Client::connect(platform.address()?).await?;
     let goodbye = client.awaits(GOAWAY).await?;
     ensure!(
@@ -126,14 +125,7 @@ async fn a_request_that_crosses_the_goodbye_to_an_idle_connection_is_answered() 
 /// A client that answers no ping can't keep the connection.
 #[tokio::test]
 async fn a_client_that_ignores_the_goodbye_is_left() -> Result<()> {
-    let server = Server::start("s").await?;
-    let platform = Topology::regional()
-        .external_pool("web", &[server.address()], Upstream::Http1)
-        .tune_regional(|file| {
-            "limits: { h2: { idle_timeout: 300ms } }\n".clone_into(&mut file.extra)
-        })
-        .start()
-        .await?;
+    let platform = impatient().await?;
     let mut client = Client::connect(platform.address()?).await?;
     client.awaits(GOAWAY).await?;
     let ended = async {

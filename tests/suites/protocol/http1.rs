@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use http::Request;
+use strata_tests::feed::feed;
 use strata_tests::http::{self as client, Dial};
 use strata_tests::raw::{End, RawConn, exchange};
 use strata_tests::server::{Early, Server};
@@ -113,7 +114,7 @@ async fn an_early_answer_ends_an_upload() -> Result<()> {
                 Dial::http1(platform.address()?),
                 Dial::h2c(platform.address()?),
             ] {
-                let (mut sender, body) = client::streamed();
+                let (mut sender, body) = feed();
                 let mut conn = dial.connect().await?;
                 let begin = tokio::spawn(async move {
                     let response = conn.begin(Request::post("/").body(body)?).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use http::Request;
 use http_body_util::BodyExt;
+use strata_tests::feed::feed;
 use strata_tests::http::{self as client, Dial};
 use strata_tests::pattern;
 use strata_tests::server::Server;
@@ -68,7 +69,7 @@ async fn a_slow_server_costs_no_memory() -> Result<()> {
             Dial::h2c(platform.address()?),
         ] {
             let before = resident(&mut platform)?;
-            let (mut sender, body) = client::streamed();
+            let (mut sender, body) = feed();
             let mut conn = dial.connect().await?;
             let answer =
                 tokio::spawn(async move { conn.send(Request::post("/upload").body(body)?).await });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
+use strata_tests::feed::feed;
 use strata_tests::http::{self as client, Dial};
 use strata_tests::pattern;
 use strata_tests::raw::RawConn;
@@ -40,7 +41,7 @@ async fn large_bodies_cross_any_mix_of_protocols() -> Result<()> {
                 report["bytes"] == LARGE && report["intact"] == true,
                 "{link:?}: {report}"
             );
-            let (mut sender, body) = client::streamed();
+            let (mut sender, body) = feed();
             let mut conn = dial.connect().await?;
             let request = Request::post("/upload").header(BODY_SEED, 9).body(body)?;
             let answer = tokio::spawn(async move { conn.send(request).await });
@@ -115,7 +116,7 @@ async fn trailers_pass_where_both_sides_have_them() -> Result<()> {
         "{answer:?}"
     );
     for dial in [Dial::http1(platform.address()?), dial] {
-        let (mut sender, body) = client::streamed();
+        let (mut sender, body) = feed();
         let mut conn = dial.connect().await?;
         let answer =
             tokio::spawn(async move { conn.send(Request::post("/upload").body(body)?).await });

@@ -76,6 +76,10 @@ async fn downloads_of_a_minute_outlive_upgrades_of_each_tier() -> Result<()> {
     ensure!(start.elapsed() > least, "{:?}", start.elapsed());
     let accounts = users.stop(rig.platform.ledgers()).await?;
     eprintln!("{} upgrades:\n{accounts}", 2 * UPGRADES);
-    ensure!(accounts.failed() == 0 && accounts.is_busy(), "{accounts}");
+    ensure!(
+        accounts.failed() == 0 && accounts.is_busy(),
+        "{accounts}\n{}",
+        rig.logs()
+    );
     Ok(())
 }

@@ -107,6 +107,18 @@ impl Rig {
         std::fs::read_to_string(path).unwrap_or_default()
     }
 
+    /// What the first replicas of both tiers wrote.
+    pub(crate) fn logs(&self) -> String {
+        let read = |name: &str| {
+            let path = self.platform.dir().join(format!("{name}.log"));
+            std::fs::read_to_string(path).map(|text| format!("=== {name}\n{text}"))
+        };
+        ["g1", "r1-a"]
+            .iter()
+            .filter_map(|name| read(name).ok())
+            .collect()
+    }
+
     /// Who serves, by its own word.
     pub(crate) fn pid(&self) -> Result<i32> {
         let text = std::fs::read_to_string(self.run_directory().join("pid"))?;
