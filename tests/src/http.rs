@@ -94,6 +94,20 @@ pub fn empty() -> Body {
     full(Bytes::new())
 }
 
+/// Whether the peer said over HTTP/2 that it did not look at the request, so that every client sends it again, whatever its method (RFC 9113
+/// §6.8 and §8.7).
+pub fn is_refused(error: &anyhow::Error) -> bool {
+    let h2 = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<h2::Error>());
+    h2.is_some_and(|error| {
+        error.reason() == Some(h2::Reason::REFUSED_STREAM)
+            || (error.is_go_away()
+                && error.is_remote()
+                && error.reason() == Some(h2::Reason::NO_ERROR))
+    })
+}
+
 /// Reads an answer to its end.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::eventually;
 use crate::feed::feed;
-use crate::http::Dial;
+use crate::http::{Dial, is_refused};
 use crate::load::{Load, Mode, Running};
 use crate::pattern;
 use crate::peers::{self, Held, Peer};
@@ -255,6 +255,8 @@ async fn upload(dial: Dial, stop: watch::Receiver<bool>) -> Account {
     while !*stop.borrow() {
         match upload_once(&dial).await {
             Ok(()) => account.done += 1,
+            // The connection said goodbye before it had the request: the next one asks again.
+            Err(error) if is_refused(&error) => {}
             Err(error) => account.failures.push(format!("{error:#}")),
         }
     }

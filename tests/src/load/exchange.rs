@@ -12,7 +12,7 @@ use tokio::time::timeout_at;
 
 use super::pool::{Lease, Pool};
 use super::{Load, Resend, Ticket};
-use crate::http::{Body, empty, full};
+use crate::http::{Body, empty, full, is_refused};
 use crate::pattern;
 use crate::server::{BODY_BYTES, BODY_SEED, SERVED_BY, TEST_ID};
 
@@ -285,11 +285,8 @@ impl Broken {
         let hyper = find::<hyper::Error>(error);
         let h2 = find::<h2::Error>(error);
         let io = find::<io::Error>(error).map(io::Error::kind);
-        let is_refused = h2.is_some_and(|e| {
-            e.reason() == Some(h2::Reason::REFUSED_STREAM)
-                || (e.is_go_away() && e.is_remote() && e.reason() == Some(h2::Reason::NO_ERROR))
-        });
-        let is_unsent = is_refused || hyper.is_some_and(|e| e.is_canceled() || e.is_closed());
+        let is_unsent =
+            is_refused(error) || hyper.is_some_and(|e| e.is_canceled() || e.is_closed());
         let kind = match io {
             Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Kind::Reset,
             _ if h2.is_some_and(h2::Error::is_reset) => Kind::Reset,
