@@ -55,7 +55,7 @@ impl Feed {
     }
 
     async fn send(&self, frame: io::Result<Frame<Bytes>>) -> Result<(), Unread> {
-        self.0.send(frame).await.map_err(|_| Unread)
+        self.0.send(frame).await.map_err(|_returned| Unread)
     }
 }
 
