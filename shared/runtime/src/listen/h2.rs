@@ -64,10 +64,13 @@ async fn serve_streams(worker: &Worker, mut h2: Inner, connection: Connection, l
     let (mut left, mut rejected) = (false, 0);
     let mut overload = worker.shared.overload.watch();
     loop {
-        let patience = match left {
-            true => HANDSHAKE,
-            false if worker.shared.overload.closes() => IDLE_IN_OVERLOAD,
-            false => limits.h2.idle_timeout.get(),
+        let idle = limits.h2.idle_timeout.get();
+        // After the goodbye, what was written last may still be on its way to a slow client.
+        let patience = match (worker.shared.overload.closes(), left) {
+            (false, false) => idle,
+            (false, true) => idle.max(HANDSHAKE),
+            (true, false) => IDLE_IN_OVERLOAD,
+            (true, true) => HANDSHAKE,
         };
         let accepted = tokio::select! {
             accepted = H2Session::from_h2_conn(&mut h2, digest()) => accepted,
