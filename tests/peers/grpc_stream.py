@@ -46,7 +46,8 @@ def talk(channel):
         outgoing.put(None)
 
 
-OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100)]
+# The shortest pause is also the longest that an attempt may take.
+OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 5000)]
 with grpc.insecure_channel(sys.argv[1], options=OPTIONS) as channel:
     while not stop.is_set():
         talk(channel)
