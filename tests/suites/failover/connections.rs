@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use strata_tests::reconcile::reconcile;
-use strata_tests::server::Ledger;
+use strata_tests::server::{Fault, Ledger};
 use strata_tests::topology::Topology;
 
 /// Requests a second.
@@ -56,6 +56,29 @@ async fn posts_survive_servers_that_close_idle_connections() -> Result<()> {
         unread.len()
     );
     ensure!(failed.is_empty(), "{failed:?} failed: {report}\n{accounts}");
+    let seen = platform.ledgers().into_iter().flat_map(Ledger::seen);
+    let mut again = seen.filter(|seen| unread.contains(&seen.id));
+    ensure!(again.next().is_none(), "one of {unread:?} came again");
     ensure!(accounts.repeated_posts.is_empty(), "{accounts}");
+    Ok(())
+}
+
+/// A reset tells no more than that the connection is over: a server that has read a POST may have carried it out.
+#[tokio::test]
+async fn posts_that_a_server_read_and_reset_are_not_repeated() -> Result<()> {
+    let _turn = strata_tests::turn().await;
+    let platform = Topology::regional().pool("web", 3).start().await?;
+    let load = platform.load().rate(RATE).posts(1.0, 200).no_resend();
+    let running = load.start()?;
+    running.settle(200).await;
+    for server in platform.servers() {
+        server.script(|b| (b.fault, b.fault_share) = (Some(Fault::ResetBeforeHead), 0.01));
+    }
+    running.settle(1_500).await;
+    let report = running.stop().await;
+    let accounts = reconcile(&report, platform.ledgers());
+    eprintln!("{} of {} were reset", report.failed, report.sent);
+    ensure!(accounts.repeated_posts.is_empty(), "{accounts}");
+    ensure!(report.failed > 5, "nothing was reset: {report}");
     Ok(())
 }
