@@ -14,6 +14,9 @@ pub(crate) const IMAGE: &str = "localhost/strata:test";
 pub(crate) const SOURCE: &str = "https://git.example.com/strata";
 pub(crate) const DOCUMENTATION: &str = "https://strata.example.com/docs";
 
+/// The bridge's link-layer address, one of those that are administered locally.
+const BRIDGE: &str = "02:00:00:00:00:01";
+
 /// What runc may set: not more than what the test itself has.
 const SETTINGS: &str = "[containers]
 default_ulimits = [\"nofile=20000:20000\", \"nproc=20000:20000\"]
@@ -57,7 +60,30 @@ impl Engine {
         let engine = Self::start()?;
         engine.build(IMAGE)?;
         engine.run(&["network", "create", "pods"])?;
+        engine.make_bridge()?;
         Ok(engine)
+    }
+
+    /// Makes the network's bridge, which podman then finds, with an address of its own. A bridge that was given none takes the lowest of its
+    /// ports' addresses, so it changes when a container comes or goes; the others go on sending to the old one, which is another port's now, and
+    /// reach nothing on this side until their neighbour entries are renewed.
+    fn make_bridge(&self) -> Result<()> {
+        let format = "{{.NetworkInterface}} {{range .Subnets}}{{.Gateway}} {{.Subnet}}{{end}}";
+        let told = self.run(&["network", "inspect", "--format", format, "pods"])?;
+        let words: Vec<_> = told.split([' ', '/']).collect();
+        let [name, gateway, _, prefix] = words[..] else {
+            bail!("the network pods: {told}");
+        };
+        let gateway = format!("{gateway}/{prefix}");
+        for order in [
+            format!("link add {name} address {BRIDGE} type bridge"),
+            format!("address add {gateway} dev {name}"),
+            format!("link set {name} up"),
+        ] {
+            let output = Command::new("ip").args(order.split(' ')).output()?;
+            succeeded(output, &format!("ip {order}"))?;
+        }
+        Ok(())
     }
 
     /// Builds the image; gives its digest.

@@ -1,4 +1,5 @@
-//! Each test has a network namespace for itself, and so a bridge and a packet filter that nobody else sees.
+//! Each test has a network namespace for itself, and so a bridge and a packet filter that nobody else sees; and a `/run/containers`
+//! of its own, where podman keeps the addresses that it gave away and the names that its DNS knows, whatever its own directories are.
 
 use std::process::Command;
 
@@ -20,7 +21,8 @@ pub(crate) fn done_in_own_network(name: &str) -> Result<bool> {
     let unshare =
         tools::find("unshare").context("unshare not found; `apt-get install util-linux`")?;
     tools::find("ip").context("ip not found; `apt-get install iproute2`")?;
-    let script = "ip link set lo up && exec \"$0\" --exact \"$1\" --nocapture --test-threads 1";
+    let script = "ip link set lo up && mkdir -p /run/containers && mount -t tmpfs none /run/containers &&
+        exec \"$0\" --exact \"$1\" --nocapture --test-threads 1";
     let output = Command::new(unshare)
         .args([
             "--net",
