@@ -178,7 +178,7 @@ impl World {
         request.local_tries += 1;
         let Some((at, guard)) = picked else {
             request.server = None;
-            return self.wait(slot, request, now + AT_ONCE, Some(Failure::Status(503)));
+            return self.wait(slot, request, now + AT_ONCE, Some(Failure::Unserved));
         };
         let server = &mut place.servers[at];
         let drained = server.drained && now.since(server.drained_at) > DRAINED;
@@ -249,6 +249,7 @@ impl World {
         request.outcome.failure = failure.map(|failure| match failure {
             Failure::FirstByteTimeout => Failure::Status(504),
             Failure::Status(status) => Failure::Status(status),
+            Failure::Connect => Failure::Unserved,
             _ => Failure::Status(502),
         });
         self.answered(slot, request);
@@ -293,7 +294,10 @@ impl World {
         };
         request.retried = Kind::of(failure);
         // A region that answered has tried what it could; one that did not may have a sister replica that does.
-        let answered = matches!(failure, Failure::Status(_) | Failure::Overloaded);
+        let answered = matches!(
+            failure,
+            Failure::Status(_) | Failure::Overloaded | Failure::Unserved
+        );
         if answered || request.replicas_tried.len() >= region.pool.members.len().min(2) {
             request.left.push(request.region);
         }

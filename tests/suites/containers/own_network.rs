@@ -21,7 +21,8 @@ pub(crate) fn done_in_own_network(name: &str) -> Result<bool> {
     let unshare =
         tools::find("unshare").context("unshare not found; `apt-get install util-linux`")?;
     tools::find("ip").context("ip not found; `apt-get install iproute2`")?;
-    let script = "ip link set lo up && mkdir -p /run/containers && mount -t tmpfs none /run/containers &&
+    let script =
+        "ip link set lo up && mkdir -p /run/containers && mount -t tmpfs none /run/containers &&
         exec \"$0\" --exact \"$1\" --nocapture --test-threads 1";
     let output = Command::new(unshare)
         .args([

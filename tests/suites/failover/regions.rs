@@ -1,9 +1,13 @@
 //! All replicas of a region die at once.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use http::Method;
+use strata_tests::load::Report;
+use strata_tests::reconcile::reconcile;
+use strata_tests::server::Ledger;
 use strata_tests::topology::Topology;
 
 use crate::drill::{FAULT, drill, mixed, takes_traffic_again};
@@ -89,4 +93,46 @@ async fn checks_that_fail_in_all_regions_do_not_stop_traffic() -> Result<()> {
     .await?;
     ensure!(done.report.failed == 0, "{}", done.report);
     done.no_get_fails()
+}
+
+/// All servers of one of two regions end at once, while POSTs come: what happened, and the POSTs that failed though no server got them.
+async fn servers_end(told: bool) -> Result<(Report, Vec<String>)> {
+    let plan = Topology::two_tier().globals(1).regions(2, 2, 2);
+    let plan = plan.tune_regional(move |file| {
+        if !told {
+            file.front.trusted = "192.0.2.0/24".to_owned();
+        }
+    });
+    let mut platform = plan.start().await?;
+    let load = platform.load().rate(200.0).posts(1.0, 2_000);
+    let running = load.start()?;
+    running.settle(200).await;
+    running.mark(FAULT);
+    for server in platform.region("r1")?.servers() {
+        server.crash().await;
+    }
+    running.settle(600).await;
+    let report = running.stop().await;
+    let lost = reconcile(&report, platform.ledgers()).lost;
+    let ledgers = platform.ledgers().into_iter();
+    let unread: BTreeSet<String> = ledgers.flat_map(Ledger::ids_unread).collect();
+    let lost = lost.into_iter().filter(|id| !unread.contains(id)).collect();
+    Ok((report, lost))
+}
+
+#[tokio::test]
+async fn posts_that_no_server_of_a_region_got_are_served_by_another() -> Result<()> {
+    let _turn = strata_tests::turn().await;
+    let (report, lost) = servers_end(true).await?;
+    ensure!(lost.is_empty(), "{} lost: {report}", lost.len());
+    Ok(())
+}
+
+/// The control: what a region says is not told to strangers, so POSTs that it could not send anywhere fail.
+#[tokio::test]
+async fn a_region_that_is_not_told_whom_to_trust_loses_posts() -> Result<()> {
+    let _turn = strata_tests::turn().await;
+    let (report, lost) = servers_end(false).await?;
+    ensure!(!lost.is_empty(), "the drill sees nothing: {report}");
+    Ok(())
 }

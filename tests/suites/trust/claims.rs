@@ -1,8 +1,9 @@
 //! Forwarding fields: a stranger's claims are dropped, a trusted proxy's are kept and extended.
 
 use anyhow::{Result, ensure};
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use strata_tests::http as client;
+use strata_tests::topology::Topology;
 
 use super::{both_tiers, echo, value, values};
 
@@ -134,5 +135,24 @@ async fn internal_fields_of_an_answer_reach_no_user() -> Result<()> {
         answer.headers
     );
     ensure!(answer.header("x-kept") == "1", "{:?}", answer.headers);
+    Ok(())
+}
+
+/// Only a region is believed that nobody got a request: a server that says so has got it.
+#[tokio::test]
+async fn a_server_that_claims_to_be_unserved_gets_a_post_once() -> Result<()> {
+    let platform = Topology::two_tier().pool("web", 2).start().await?;
+    for server in platform.servers() {
+        server.script(|script| {
+            script.status = Some(503);
+            let name = HeaderName::from_static("x-lb-unserved");
+            script.headers.push((name, HeaderValue::from_static("1")));
+        });
+    }
+    let answer = client::post(platform.address()?, "/", "once").await?;
+    ensure!(answer.status == 503, "{answer:?}");
+    let ledgers = platform.ledgers().into_iter();
+    let requests: u64 = ledgers.map(|ledger| ledger.counts().requests).sum();
+    ensure!(requests == 1, "{requests} arrived");
     Ok(())
 }

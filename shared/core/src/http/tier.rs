@@ -15,6 +15,9 @@ pub const PRIORITY: HeaderName = HeaderName::from_static("x-lb-priority");
 /// Name of a response's field: the process that answers leaves, and new requests should go elsewhere. Its own are finished.
 pub const DRAINING: HeaderName = HeaderName::from_static("x-lb-draining");
 
+/// Name of a response's field: this tier answered itself, and nothing below it got any of the request. Another place may be asked, whatever the method.
+pub const UNSERVED: HeaderName = HeaderName::from_static("x-lb-unserved");
+
 /// The number of an attempt: 1 for the first try, at most [`Attempt::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attempt(u8);

@@ -8,7 +8,8 @@
 //! An average of how retried requests ended, over about 16 of them, apart for each kind of failure. When fewer than one in ten
 //! was saved, retries of that kind are held back to one a second and 1 % of the requests: enough to notice within a
 //! second that they help again, and then one or two saved requests are enough. What nobody has worked on (no connection, refused) is always worth
-//! another try and is not held back, so a route whose application answers 503 loses nothing when a server dies.
+//! another try and is not held back, so a route whose application answers 503 loses nothing when a server dies. But a tier below that found nobody
+//! has made tries of its own for it: when no other region has servers either, asking there as well is held back like the rest.
 //!
 //! # Rejected
 //! - Counting failures of all requests (gRPC's retry throttling): it stops retries when one server of three fails, just
@@ -41,6 +42,8 @@ pub enum Kind {
     Timeout,
     /// The connection broke, or the answer was not HTTP.
     Broken,
+    /// A tier below has nobody who would take the request.
+    Unserved,
 }
 
 /// The share of retried requests that a retry saved. Shared by threads, lock-free; racing threads may lose an
@@ -48,7 +51,7 @@ pub enum Kind {
 #[derive(Debug)]
 pub(super) struct Benefit {
     /// By kind: share saved, and when it was last seen.
-    kinds: [(AtomicU64, AtomicU64); 3],
+    kinds: [(AtomicU64, AtomicU64); 4],
 }
 
 // === impl Kind ===
@@ -61,6 +64,7 @@ impl Kind {
             Failure::Status(_) => Some(Self::Status),
             Failure::FirstByteTimeout => Some(Self::Timeout),
             Failure::Reset | Failure::Malformed => Some(Self::Broken),
+            Failure::Unserved => Some(Self::Unserved),
             Failure::Connect | Failure::NotProcessed | Failure::Stale | Failure::Overloaded => None,
         }
     }
@@ -71,7 +75,7 @@ impl Kind {
 impl Default for Benefit {
     fn default() -> Self {
         Self {
-            kinds: [(); 3].map(|()| (AtomicU64::new(ONE), AtomicU64::new(0))),
+            kinds: [(); 4].map(|()| (AtomicU64::new(ONE), AtomicU64::new(0))),
         }
     }
 }
@@ -166,5 +170,6 @@ mod tests {
             assert_eq!(Kind::of(failure), None);
         }
         assert_eq!(Kind::of(Failure::Status(503)), Some(Kind::Status));
+        assert_eq!(Kind::of(Failure::Unserved), Some(Kind::Unserved));
     }
 }

@@ -5,6 +5,10 @@
 //! (`retry-on`, `retry-on all-retryable-errors`), and so repeat a sent POST when told to; here a
 //! request whose processing can't be ruled out is repeated only when its method is idempotent
 //! (RFC 9110 §9.2.2), whatever the configuration says.
+//!
+//! A proxy that is asked by another loses that knowledge on the way: a 502 may mean that no server could be connected to, or that one
+//! broke off in the middle of its work. Our tiers tell each other which (`x-lb-unserved`), so that a POST to a region without servers
+//! is served by the next region; one proxy of the peers behind another must pass the 502 on.
 
 mod benefit;
 mod budget;
@@ -39,6 +43,8 @@ pub enum Failure {
     Status(u16),
     /// A response that carried `x-lb-overloaded`: this tier must not try again here.
     Overloaded,
+    /// A response that carried `x-lb-unserved`: the tier below found nobody who would take the request.
+    Unserved,
 }
 
 /// What is known of the request.
@@ -104,7 +110,10 @@ impl Failure {
     /// Whether the endpoint can't have acted on the request.
     #[must_use]
     pub const fn is_unsent(self) -> bool {
-        matches!(self, Self::Connect | Self::NotProcessed | Self::Overloaded)
+        matches!(
+            self,
+            Self::Connect | Self::NotProcessed | Self::Overloaded | Self::Unserved
+        )
     }
 
     /// How it is named when it is passed on.
@@ -116,6 +125,7 @@ impl Failure {
             Self::FirstByteTimeout => Reason::FirstByteTimeout,
             Self::Malformed | Self::Status(_) => Reason::Malformed,
             Self::Overloaded => Reason::Overloaded,
+            Self::Unserved => Reason::NoEndpoint,
         }
     }
 
@@ -131,6 +141,7 @@ impl Failure {
             Self::Malformed => "malformed",
             Self::Status(_) => "status",
             Self::Overloaded => "overloaded",
+            Self::Unserved => "unserved",
         }
     }
 }

@@ -44,7 +44,7 @@ fn a_sent_post_is_never_repeated() {
 
 #[test]
 fn what_was_never_sent_is_repeated_whatever_the_method() {
-    for failure in [Failure::Connect, Failure::NotProcessed] {
+    for failure in [Failure::Connect, Failure::NotProcessed, Failure::Unserved] {
         assert!(
             matches!(decide(failure, &facts(false, 1), 0), Verdict::Retry(_)),
             "{failure:?}"

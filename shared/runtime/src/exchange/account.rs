@@ -112,8 +112,8 @@ impl Request {
         let (Some(endpoint), Some(pool)) = (&self.tries.last, &self.tries.pool) else {
             return;
         };
-        if self.tries.overloaded {
-            return self.account_failure(Failure::Overloaded);
+        if let Some(told) = self.tries.told {
+            return self.account_failure(told);
         }
         let failure = Failure::Status(status);
         if broken {

@@ -12,7 +12,7 @@ use crate::plan::{Plan, Tier};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method};
-use lb_core::http::tier::DRAINING;
+use lb_core::http::tier::{DRAINING, UNSERVED};
 use lb_core::limit::gcra::Limited;
 use lb_core::limit::shed;
 use lb_core::reason::Reason;
@@ -27,8 +27,8 @@ pub(super) struct Answer {
     reason: Option<Reason>,
     location: Option<HeaderValue>,
     retry_after: Option<u64>,
-    /// Tells a tier above not to ask here again.
-    tells_overload: bool,
+    /// Tells a tier above what it can't see from the status, by a field of this name.
+    tells: Option<HeaderName>,
     /// Tells a tier above that this process leaves.
     tells_leaving: bool,
     /// `RateLimit-Policy` and `RateLimit`.
@@ -57,7 +57,7 @@ impl Answer {
             reason: Some(reason),
             location: None,
             retry_after: retry_after(reason),
-            tells_overload: reason == Reason::Overloaded && request.is_some_and(|r| r.trusted),
+            tells: request.and_then(|request| told(reason, request)),
             tells_leaving: request.is_some_and(|r| r.tells_leaving),
             rate: None,
             body,
@@ -67,7 +67,7 @@ impl Answer {
     /// A refusal for want of room in this process, before a route is known.
     pub(super) fn overloaded(plan: &Plan, trusted: bool) -> Self {
         Self {
-            tells_overload: trusted,
+            tells: trusted.then_some(OVERLOADED),
             ..Self::refusal(plan, Reason::Overloaded, None)
         }
     }
@@ -123,7 +123,7 @@ impl Answer {
             reason: None,
             location,
             retry_after: None,
-            tells_overload: false,
+            tells: None,
             tells_leaving: false,
             rate: None,
             body: String::new(),
@@ -168,13 +168,10 @@ impl Answer {
     }
 
     fn render(self, id: &HeaderValue, grpc: bool) -> Result<(ResponseHeader, String)> {
-        let (tells_overload, tells_leaving) = (self.tells_overload, self.tells_leaving);
+        let fields = [self.tells.clone(), self.tells_leaving.then_some(DRAINING)];
         let (mut head, body) = self.render_plain(id, grpc)?;
-        if tells_overload {
-            head.insert_header(OVERLOADED, "1")?;
-        }
-        if tells_leaving {
-            head.insert_header(DRAINING, "1")?;
+        for field in fields.into_iter().flatten() {
+            head.insert_header(field, "1")?;
         }
         Ok((head, body))
     }
@@ -209,6 +206,20 @@ impl Answer {
         }
         head.insert_header(HeaderName::from_static("x-request-id"), id.clone())?;
         Ok((head, self.body))
+    }
+}
+
+/// What a trusted peer is told of a refusal: not to ask here again, or that nothing below got any of the request.
+fn told(reason: Reason, request: &Request) -> Option<HeaderName> {
+    if !request.trusted {
+        return None;
+    }
+    match reason {
+        Reason::Overloaded => Some(OVERLOADED),
+        Reason::NoEndpoint | Reason::ConnectFailed | Reason::Reset if !request.tries.reached => {
+            Some(UNSERVED)
+        }
+        _ => None,
     }
 }
 

@@ -96,8 +96,10 @@ pub(super) struct Tries {
     pub(super) in_flight: Option<Place>,
     /// The last choice found every endpoint full.
     pub(super) full: bool,
-    /// The response that goes to the client said `x-lb-overloaded`: it speaks against nobody.
-    pub(super) overloaded: bool,
+    /// An endpoint may have got some of the request.
+    pub(super) reached: bool,
+    /// What the response that goes to the client says beside its status.
+    pub(super) told: Option<Failure>,
     pub(super) reused: bool,
     /// How long the connection had been idle, when it was used before.
     pub(super) idle: Duration,
@@ -181,6 +183,7 @@ impl Request {
 
     /// Decides on another try. On a retry the pause is told and the budget charged.
     pub(super) fn after_failure(&mut self, failure: Failure) -> Result<Duration, Reason> {
+        self.tries.reached |= !failure.is_unsent();
         let Some(pool) = self.tries.pool.clone() else {
             return Err(failure.reason());
         };

@@ -9,7 +9,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderName, HeaderValue, Method, Version};
-use lb_core::http::tier::DRAINING;
+use lb_core::http::tier::{DRAINING, UNSERVED};
 use lb_core::region::report::{HEADER, RegionReport};
 use lb_core::retry::Failure;
 use pingora_core::protocols::http::ServerSession;
@@ -46,6 +46,9 @@ pub(super) fn judge(
     }
     let failure = if head.headers.contains_key(&OVERLOADED) {
         Failure::Overloaded
+    } else if !request.is_regional() && head.headers.contains_key(&UNSERVED) {
+        // Of a server nobody knows that it means this by the field.
+        Failure::Unserved
     } else if request.rule.retry.is_retryable_status(status) {
         Failure::Status(status)
     } else {
@@ -59,7 +62,8 @@ pub(super) fn judge(
         }
         // What can't be repeated is passed on as it came.
         Err(_) => {
-            request.tries.overloaded = failure == Failure::Overloaded;
+            request.tries.told =
+                matches!(failure, Failure::Overloaded | Failure::Unserved).then_some(failure);
             Ok(())
         }
     }

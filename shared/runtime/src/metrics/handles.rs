@@ -174,6 +174,7 @@ impl PoolMetrics {
             Failure::Malformed,
             Failure::Status(0),
             Failure::Overloaded,
+            Failure::Unserved,
         ]
         .map(|failure| {
             (
