@@ -162,6 +162,7 @@ mod tests {
             index: due_ms,
             method: Method::GET,
             due: Duration::from_millis(due_ms),
+            lag: Duration::ZERO,
             latency: Duration::from_millis(latency_ms),
             is_late: false,
             is_resent: false,

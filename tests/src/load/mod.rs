@@ -97,7 +97,6 @@ struct Runner {
 struct Book {
     outcomes: Vec<Outcome>,
     marks: Vec<Mark>,
-    max_lag: Duration,
 }
 
 /// One request, before it is sent.
@@ -362,25 +361,19 @@ impl Runner {
             index: ticket.index,
             method: ticket.method.clone(),
             due: ticket.due - self.start,
+            lag,
             latency,
             is_late: latency > self.load.late_after,
             is_resent,
             result,
         };
-        let mut book = self.lock();
-        book.max_lag = book.max_lag.max(lag);
-        book.outcomes.push(outcome);
+        self.lock().outcomes.push(outcome);
     }
 
     fn report(&self) -> Report {
         let sent = self.sent.load(Ordering::Relaxed);
         let book = self.lock();
-        Report::new(
-            sent,
-            book.outcomes.clone(),
-            book.marks.clone(),
-            book.max_lag,
-        )
+        Report::new(sent, book.outcomes.clone(), book.marks.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {

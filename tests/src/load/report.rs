@@ -11,6 +11,9 @@ use super::exchange::{Failure, Kind, Served};
 /// How many failures [`Report::failures`] lists one by one.
 const LISTED: usize = 20;
 
+/// A generator that is so late was not given its time.
+const STALL: Duration = Duration::from_millis(200);
+
 /// One request and what came of it.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -22,6 +25,8 @@ pub struct Outcome {
     pub method: Method,
     /// When it was due, from the start of the load.
     pub due: Duration,
+    /// How late the generator itself started it.
+    pub lag: Duration,
     /// From when it was due to the end of the answer, or to giving up.
     pub latency: Duration,
     /// Whether `latency` is above the load's limit.
@@ -83,12 +88,7 @@ pub struct Report {
 // === impl Report ===
 
 impl Report {
-    pub(super) fn new(
-        sent: u64,
-        mut outcomes: Vec<Outcome>,
-        marks: Vec<Mark>,
-        max_lag: Duration,
-    ) -> Self {
+    pub(super) fn new(sent: u64, mut outcomes: Vec<Outcome>, marks: Vec<Mark>) -> Self {
         outcomes.sort_by_key(|outcome| outcome.index);
         let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|o| is(o)).count() as u64;
         let mut latencies: Vec<Duration> = outcomes
@@ -103,7 +103,7 @@ impl Report {
             late: count(|o| o.result.is_ok() && o.is_late),
             failed: count(|o| o.result.is_err()),
             resent: count(|o| o.is_resent),
-            max_lag,
+            max_lag: outcomes.iter().map(|o| o.lag).max().unwrap_or_default(),
             outcomes,
             marks,
             latencies,
@@ -185,7 +185,7 @@ impl Report {
             .filter(|mark| inside(mark.at))
             .cloned()
             .collect();
-        Self::new(outcomes.len() as u64, outcomes, marks, self.max_lag)
+        Self::new(outcomes.len() as u64, outcomes, marks)
     }
 
     /// The requests that were due after an event; all of them when there is no such event.
@@ -194,11 +194,19 @@ impl Report {
         self.between(self.time_of(mark), Duration::MAX)
     }
 
-    /// How long after an event the last request was due that failed or came late; `None` when all went well.
+    /// How long after an event the last request was due that failed or came late; `None` when all went well. An answer that was late while
+    /// the machine stood still, which the generator notices by its own lag, says nothing.
     pub fn recovery_after(&self, mark: &str) -> Option<Duration> {
         let at = self.time_of(mark);
+        let stalls = self.outcomes.iter().filter(|o| o.lag >= STALL);
+        let stalls: Vec<_> = stalls.map(|o| (o.due, o.due + o.lag)).collect();
+        let is_excused = |o: &&Outcome| {
+            let meets =
+                |&(from, to): &(Duration, Duration)| from <= o.due + o.latency && o.due <= to;
+            o.result.is_ok() && stalls.iter().any(meets)
+        };
         let bad = self.outcomes.iter().filter(|o| !o.is_good() && o.due >= at);
-        bad.map(|o| o.due - at).max()
+        bad.filter(|o| !is_excused(o)).map(|o| o.due - at).max()
     }
 
     /// The timeline in slots of `width`.
@@ -292,5 +300,53 @@ impl Outcome {
     /// Answered well and in time.
     pub fn is_good(&self) -> bool {
         self.result.is_ok() && !self.is_late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(due: u64, lag: u64, latency: u64) -> Outcome {
+        Outcome {
+            id: String::new(),
+            index: due,
+            method: Method::GET,
+            due: Duration::from_millis(due),
+            lag: Duration::from_millis(lag),
+            latency: Duration::from_millis(latency),
+            is_late: latency > 1_000,
+            is_resent: false,
+            result: Ok(Served {
+                status: 200,
+                server: "s".to_owned(),
+            }),
+        }
+    }
+
+    fn recovery(outcomes: Vec<Outcome>) -> Option<Duration> {
+        let mark = Mark {
+            what: "fault".to_owned(),
+            at: Duration::from_millis(50),
+        };
+        Report::new(outcomes.len() as u64, outcomes, vec![mark]).recovery_after("fault")
+    }
+
+    #[test]
+    fn only_what_was_under_way_while_the_generator_lagged_is_excused() {
+        let late = || outcome(150, 0, 1_500);
+        let at = Some(Duration::from_millis(100));
+        assert_eq!(recovery(vec![late()]), at);
+        assert_eq!(recovery(vec![late(), outcome(1_600, 700, 701)]), None);
+        assert_eq!(recovery(vec![late(), outcome(1_600, 70, 71)]), at);
+        assert_eq!(recovery(vec![late(), outcome(1_700, 700, 701)]), at);
+        let failed = |mut outcome: Outcome| {
+            outcome.result = Err(Failure {
+                kind: Kind::Timeout,
+                detail: String::new(),
+            });
+            outcome
+        };
+        assert_eq!(recovery(vec![failed(late()), outcome(160, 700, 701)]), at);
     }
 }
