@@ -17,8 +17,15 @@
 //! request has a free place every 25 ms, and would idle between them if nobody waited for that long. Critical requests, which go
 //! before all others, keep the whole wait: a limit that is being lowered lets nobody in for a moment.
 //!
+//! In an overload places come free all the time, only too few. Where none comes free at all, the pool pauses: it collects garbage, or its
+//! machine is being moved. That is over soon, and those who wait are served then within milliseconds. So nobody's wait is over while nothing
+//! has come free for half of the longest wait and for two latencies, for up to five of the longest waits; then it
+//! is an outage, and everybody is refused at once. (A full pool that works gives something back within one latency, also when all of its work takes
+//! equally long and ends in the same instant.)
+//!
 //! # Rejected
-//! Always first in, first out: in an overload everyone waits the longest wait, and is then served late.
+//! - To let more into a pool that pauses: in an outage they hang until they time out, while those who wait can still be sent elsewhere.
+//! - Always first in, first out: in an overload everyone waits the longest wait, and is then served late.
 //!
 //! # Limits
 //! A scan of at most 256 entries per call: some hundred nanoseconds, behind the caller's lock, and only while
@@ -37,6 +44,12 @@ const HASTE: u32 = 10;
 const LEAST_WAIT: Duration = Duration::from_millis(2);
 /// … nor than the time in which so many places become free.
 const TURNS: u32 = 4;
+/// A pool that gives nothing back pauses, from this part of the longest wait on …
+const SILENCE: u32 = 2;
+/// … and from so many latencies on …
+const LATENCIES: u32 = 2;
+/// … until it is that many of the longest waits: then it is out.
+const PAUSE: u32 = 5;
 /// An overload is over when nobody waited in vain for so many of the longest waits …
 const MEMORY: u32 = 10;
 /// … or no larger share of so many waiters.
@@ -65,6 +78,11 @@ pub struct Pending<T> {
     max_wait: Duration,
     /// Since when it has not been empty.
     busy_since: Option<Instant>,
+    /// How long an answer takes now; none: nobody knows.
+    latency: Option<Duration>,
+    /// When a place last came free, and when one did after a pause.
+    freed: Option<Instant>,
+    woke: Option<Instant>,
     /// When the last one was served, and the average time between two while somebody waits.
     served: Option<Instant>,
     turn: Duration,
@@ -78,6 +96,7 @@ pub struct Pending<T> {
 struct Waiter<T> {
     ticket: Ticket,
     priority: Priority,
+    deadline: Instant,
     leaves: Instant,
     item: T,
 }
@@ -93,6 +112,9 @@ impl<T> Pending<T> {
             max,
             max_wait,
             busy_since: None,
+            latency: None,
+            freed: None,
+            woke: None,
             served: None,
             turn: Duration::ZERO,
             in_vain: None,
@@ -107,8 +129,13 @@ impl<T> Pending<T> {
         self.max_wait = max_wait;
     }
 
-    /// Lets somebody wait until a place is free, its wait or its deadline is over. The caller sets an alarm for
-    /// [`Self::leaves_at`] and calls [`Self::expire`] then.
+    /// Takes in how long an answer takes now. Without that no pause is told from an overload.
+    pub const fn note_latency(&mut self, latency: Option<Duration>) {
+        self.latency = latency;
+    }
+
+    /// Lets somebody wait until a place is free, its wait or its deadline is over. The caller asks [`Self::leaves`] when that will be, and
+    /// asks again then.
     ///
     /// # Errors
     /// When there is no place or no time.
@@ -127,14 +154,38 @@ impl<T> Pending<T> {
         }
         let ticket = Ticket(self.next);
         self.next = self.next.wrapping_add(1);
+        let leaves = deadline.min(now + self.patience(priority, now));
         self.busy_since.get_or_insert(now);
         self.waiters.push(Waiter {
             ticket,
             priority,
-            leaves: deadline.min(now + self.max_wait),
+            deadline,
+            leaves,
             item,
         });
         Ok(ticket)
+    }
+
+    /// Until when somebody waits, as far as is known now; none when the wait is over.
+    #[must_use]
+    pub fn leaves(&self, ticket: Ticket, now: Instant) -> Option<Instant> {
+        let waiter = self.waiters.iter().find(|w| w.ticket == ticket)?;
+        if waiter.leaves > now {
+            return Some(waiter.leaves);
+        }
+        (!self.is_over(waiter, now)).then(|| waiter.deadline.min(now + self.max_wait))
+    }
+
+    /// A place has come free. When that ends a pause, everyone's wait begins anew.
+    pub fn note_free(&mut self, now: Instant) {
+        if self.is_pausing(now) {
+            self.woke = Some(now);
+            for waiter in &mut self.waiters {
+                let renewed = waiter.deadline.min(now + self.max_wait);
+                waiter.leaves = waiter.leaves.max(renewed);
+            }
+        }
+        self.freed = Some(now);
     }
 
     /// Who goes next, now that a place is free. Those whose time is over stay for [`Self::expire`].
@@ -142,14 +193,14 @@ impl<T> Pending<T> {
         let at = self.best(now)?;
         let before = self.served.replace(now).max(self.busy_since);
         let took = before.map_or(self.turn, |before| now.since(before));
-        self.turn = (self.turn * 7 + took) / 8;
+        // A pause is no turn; a pool that takes so long for each is known for it after a few.
+        self.turn = (self.turn * 7 + took.min(self.max_wait)) / 8;
         self.vain -= self.vain / LAST;
         Some(self.take(at))
     }
 
     /// How long a newcomer of this priority may wait.
-    #[must_use]
-    pub fn patience(&self, priority: Priority, now: Instant) -> Duration {
+    fn patience(&self, priority: Priority, now: Instant) -> Duration {
         if priority >= Priority::Critical || !self.is_overloaded(now) {
             return self.max_wait;
         }
@@ -171,7 +222,7 @@ impl<T> Pending<T> {
             .waiters
             .iter()
             .enumerate()
-            .filter(|(_, waiter)| waiter.leaves > now);
+            .filter(|(_, waiter)| !self.is_over(waiter, now));
         // Of equals, `max_by_key` gives the last one.
         let at = if is_lifo {
             waiting.max_by_key(|(_, waiter)| waiter.priority)
@@ -183,9 +234,10 @@ impl<T> Pending<T> {
 
     /// Takes out all whose time is over: they are to be refused.
     pub fn expire(&mut self, now: Instant) -> impl Iterator<Item = T> + use<T> {
+        let is_pausing = self.is_pausing(now);
         let gone: Vec<T> = self
             .waiters
-            .extract_if(.., |waiter| waiter.leaves <= now)
+            .extract_if(.., |waiter| waiter.is_over(is_pausing, now))
             .map(|waiter| waiter.item)
             .collect();
         for _ in &gone {
@@ -207,19 +259,31 @@ impl<T> Pending<T> {
         Some(self.take(at))
     }
 
-    /// When the next one has to leave.
-    #[must_use]
-    pub fn leaves_at(&self) -> Option<Instant> {
-        self.waiters.iter().map(|waiter| waiter.leaves).min()
-    }
-
     /// Whether the queue has not been empty for longer than the longest wait, or was so a moment ago: the newest goes first then.
     #[must_use]
     pub fn is_overloaded(&self, now: Instant) -> bool {
+        if self.is_pausing(now) {
+            return false;
+        }
         let lasts = |since: Option<Instant>| since.map(|since| now.since(since));
-        lasts(self.busy_since).is_some_and(|busy| busy > self.max_wait)
+        let busy_since = self.busy_since.and(self.busy_since.max(self.woke));
+        lasts(busy_since).is_some_and(|busy| busy > self.max_wait)
             || self.vain > MANY
                 && lasts(self.in_vain).is_some_and(|past| past < self.max_wait * MEMORY)
+    }
+
+    /// Whether somebody waits and nothing has come free for so long that the pool must have stopped, but not for good yet.
+    fn is_pausing(&self, now: Instant) -> bool {
+        let (Some(latency), Some(busy_since)) = (self.latency, self.busy_since) else {
+            return false;
+        };
+        let silence = now.since(self.freed.map_or(busy_since, |freed| freed.max(busy_since)));
+        let least = (self.max_wait / SILENCE).max(latency * LATENCIES);
+        silence >= least.max(self.turn * TURNS) && silence <= self.max_wait * PAUSE
+    }
+
+    fn is_over(&self, waiter: &Waiter<T>, now: Instant) -> bool {
+        waiter.is_over(self.is_pausing(now), now)
     }
 
     /// How many wait.
@@ -244,6 +308,14 @@ impl<T> Pending<T> {
         if self.waiters.is_empty() {
             self.busy_since = None;
         }
+    }
+}
+
+// === impl Waiter ===
+
+impl<T> Waiter<T> {
+    fn is_over(&self, is_pausing: bool, now: Instant) -> bool {
+        self.deadline <= now || self.leaves <= now && !is_pausing
     }
 }
 

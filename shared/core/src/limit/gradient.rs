@@ -69,6 +69,8 @@ use window::Gather;
 #[derive(Debug)]
 pub struct AdaptiveLimit {
     limit: AtomicU32,
+    /// Of the last window, in µs; 0: unknown.
+    latency: AtomicU32,
     gather: Gather,
     control: Mutex<Control>,
 }
@@ -166,6 +168,7 @@ impl AdaptiveLimit {
         gather.restart(now);
         Self {
             limit: AtomicU32::new(control.limit()),
+            latency: AtomicU32::new(0),
             gather,
             control: Mutex::new(control),
         }
@@ -175,6 +178,13 @@ impl AdaptiveLimit {
     #[must_use]
     pub fn limit(&self) -> u32 {
         self.limit.load(Relaxed)
+    }
+
+    /// The mean latency of the last answers, at most an hour; none before the first. Reading it is one load.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        let micros = self.latency.load(Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros.into()))
     }
 
     /// Takes in an answer.
@@ -225,6 +235,9 @@ impl AdaptiveLimit {
             }
         }
         self.limit.store(control.limit(), Relaxed);
+        let latency = control.snapshot().latency.unwrap_or_default();
+        let micros = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
+        self.latency.store(micros, Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Control> {

@@ -44,8 +44,7 @@ pub(super) async fn enter(
         request.keep(entry);
         return Ok(());
     }
-    let pool = pool.clone();
-    let until = pool.admission.patience(request.deadline, request.tick());
+    let (pool, until) = (pool.clone(), request.deadline);
     wait(session, request, &pool, Need::Limit, until).await
 }
 

@@ -26,7 +26,7 @@ pub struct CircuitBreaker {
     /// Requests of the pool that may wait for a place. 0: none waits.
     #[schemars(range(max = 100_000))]
     pub max_pending: u32,
-    /// How long a request may wait for a place.
+    /// How long a request may wait for a place. Up to five times as long while the pool stands still, so that nothing comes free at all.
     pub max_wait: DurationText,
 }
 

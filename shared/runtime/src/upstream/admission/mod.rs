@@ -289,15 +289,15 @@ impl Entry {
     /// wake each other for ever.
     pub(crate) fn forfeit(mut self) {
         self.permit = None;
-        self.admission.hand_over(Need::Limit);
+        self.admission.note_free(Need::Limit);
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
         if self.permit.take().is_some() {
-            self.admission.hand_over(Need::Limit);
-            self.admission.hand_over(Need::Endpoint);
+            self.admission.note_free(Need::Limit);
+            self.admission.note_free(Need::Endpoint);
         }
     }
 }
@@ -305,7 +305,7 @@ impl Drop for Entry {
 impl Drop for Place {
     fn drop(&mut self) {
         self.in_flight = None;
-        self.admission.hand_over(Need::Endpoint);
+        self.admission.note_free(Need::Endpoint);
     }
 }
 

@@ -79,18 +79,19 @@ impl Queue {
         Duration::from_nanos(self.max_wait_nanos.load(Ordering::Relaxed))
     }
 
-    /// Joins; gives the time at which the wait is over.
+    /// Joins, for as long as [`InQueue::leaves`] says.
     fn join(
         &self,
         waiter: oneshot::Sender<Entry>,
         deadline: Instant,
         priority: Priority,
+        latency: Option<Duration>,
         now: Instant,
-    ) -> Result<(InQueue<'_>, Instant), Refused> {
+    ) -> Result<InQueue<'_>, Refused> {
         let mut pending = self.lock();
+        pending.note_latency(latency);
         let gone: Vec<_> = pending.expire(now).collect();
-        let leaves = deadline.min(now + pending.patience(priority, now));
-        let ticket = pending.push(waiter, now, leaves, priority);
+        let ticket = pending.push(waiter, now, deadline, priority);
         self.note(&pending);
         drop(pending);
         // Wakes them, and they find nothing.
@@ -98,7 +99,7 @@ impl Queue {
         fence(Ordering::SeqCst);
         let ticket = ticket?;
         let queue = self;
-        Ok((InQueue { queue, ticket }, leaves))
+        Ok(InQueue { queue, ticket })
     }
 
     fn note(&self, pending: &Pending<oneshot::Sender<Entry>>) {
@@ -132,7 +133,7 @@ impl Admission {
         }
     }
 
-    /// Until when somebody who begins to wait now may wait at most.
+    /// Until when somebody who begins to wait for an endpoint now may wait at most, over all of its waits.
     pub(crate) fn patience(&self, deadline: Instant, now: Instant) -> Instant {
         deadline.min(now + self.queue.max_wait())
     }
@@ -146,10 +147,13 @@ impl Admission {
         deadline: Instant,
         has_room: impl FnOnce() -> bool,
     ) -> Result<Entry, Cause> {
-        let (entry, entered) = oneshot::channel();
-        let now = clock::now();
-        let joined = self.queue(need).join(entry, deadline, priority, now);
-        let (_in_queue, leaves) = joined.map_err(|refused| match (refused, need) {
+        let (entry, mut entered) = oneshot::channel();
+        let mut now = clock::now();
+        let latency = self.limit.latency();
+        let joined = self
+            .queue(need)
+            .join(entry, deadline, priority, latency, now);
+        let in_queue = joined.map_err(|refused| match (refused, need) {
             (Refused::Deadline, _) if deadline <= now => Cause::Deadline,
             (_, Need::Limit) => Cause::Limit,
             (_, Need::Endpoint) => Cause::Endpoints,
@@ -157,15 +161,30 @@ impl Admission {
         if has_room() {
             self.hand_over(need);
         }
-        match tokio::time::timeout(now.until(leaves), entered).await {
-            Ok(Ok(entry)) => Ok(entry),
-            _ => Err(Cause::Wait),
+        while let Some(leaves) = in_queue.leaves(now) {
+            match tokio::time::timeout(now.until(leaves), &mut entered).await {
+                Ok(Ok(entry)) => return Ok(entry),
+                Ok(Err(_)) => break,
+                Err(_) => now = clock::now(),
+            }
+        }
+        // It may have been given a place just as its alarm rang.
+        entered.try_recv().or(Err(Cause::Wait))
+    }
+
+    /// Gives free places to those who wait, after one was given back.
+    pub(super) fn note_free(self: &Arc<Self>, need: Need) {
+        fence(Ordering::SeqCst);
+        let queue = self.queue(need);
+        if queue.is_used() {
+            queue.lock().note_free(clock::now());
+            self.hand_over(need);
         }
     }
 
-    /// Gives free places to those who wait, after one was given back. Of those who wait for an endpoint one is woken, as one
+    /// Gives free places to those who wait. Of those who wait for an endpoint one is woken, as one
     /// endpoint has one place more; the others would only come back.
-    pub(super) fn hand_over(self: &Arc<Self>, need: Need) {
+    fn hand_over(self: &Arc<Self>, need: Need) {
         fence(Ordering::SeqCst);
         let queue = self.queue(need);
         if !queue.is_used() {
@@ -198,6 +217,13 @@ impl Admission {
 }
 
 // === impl InQueue ===
+
+impl InQueue<'_> {
+    /// Until when the wait goes on; none when it is over.
+    fn leaves(&self, now: Instant) -> Option<Instant> {
+        self.queue.lock().leaves(self.ticket, now)
+    }
+}
 
 impl Drop for InQueue<'_> {
     fn drop(&mut self) {
