@@ -14,6 +14,7 @@
 
 mod replica;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -389,6 +390,12 @@ impl Platform {
     /// The ledgers of all scripted servers, for [`crate::reconcile::reconcile`].
     pub fn ledgers(&self) -> Vec<&Ledger> {
         self.servers().map(Server::ledger).collect()
+    }
+
+    /// Requests that a closing kernel had taken and no server read: nobody may repeat their POSTs.
+    pub fn ids_unread(&self) -> BTreeSet<String> {
+        let ledgers = self.ledgers().into_iter();
+        ledgers.flat_map(Ledger::ids_unread).collect()
     }
 
     /// A region by name.

@@ -1,6 +1,5 @@
 //! Connections that servers close as they are used again.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -40,8 +39,7 @@ async fn posts_survive_servers_that_close_idle_connections() -> Result<()> {
     }
     let report = running.stop().await;
     let accounts = reconcile(&report, platform.ledgers());
-    let ledgers = platform.ledgers().into_iter();
-    let unread: BTreeSet<String> = ledgers.flat_map(Ledger::ids_unread).collect();
+    let unread = platform.ids_unread();
     let outcomes = report.outcomes.iter().filter(|o| o.result.is_err());
     let failed: Vec<&str> = outcomes
         .map(|outcome| outcome.id.as_str())

@@ -1,13 +1,11 @@
-//! All replicas of a region die at once.
+//! All replicas of a region die at once, or all of its servers.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use http::Method;
 use strata_tests::load::Report;
 use strata_tests::reconcile::reconcile;
-use strata_tests::server::Ledger;
 use strata_tests::topology::Topology;
 
 use crate::drill::{FAULT, drill, mixed, takes_traffic_again};
@@ -113,11 +111,11 @@ async fn servers_end(told: bool) -> Result<(Report, Vec<String>)> {
     }
     running.settle(600).await;
     let report = running.stop().await;
-    let lost = reconcile(&report, platform.ledgers()).lost;
-    let ledgers = platform.ledgers().into_iter();
-    let unread: BTreeSet<String> = ledgers.flat_map(Ledger::ids_unread).collect();
-    let lost = lost.into_iter().filter(|id| !unread.contains(id)).collect();
-    Ok((report, lost))
+    let accounts = reconcile(&report, platform.ledgers());
+    ensure!(accounts.repeated_posts.is_empty(), "{accounts}");
+    let unread = platform.ids_unread();
+    let lost = accounts.lost.into_iter();
+    Ok((report, lost.filter(|id| !unread.contains(id)).collect()))
 }
 
 #[tokio::test]

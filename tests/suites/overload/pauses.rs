@@ -52,3 +52,12 @@ async fn without_a_queue_a_pause_is_seen() -> Result<()> {
     ensure!(report.failed > 10, "{report}");
     Ok(())
 }
+
+/// The other control: what lasts for more than five of the longest waits is no pause.
+#[tokio::test]
+async fn a_pause_that_is_too_long_is_an_outage() -> Result<()> {
+    let _turn = strata_tests::turn().await;
+    let report = pauses("circuit_breaker: { max_wait: 20ms }").await?;
+    ensure!(report.failed > 10, "{report}");
+    Ok(())
+}

@@ -159,7 +159,7 @@ impl Admission {
             (_, Need::Endpoint) => Cause::Endpoints,
         })?;
         if has_room() {
-            self.hand_over(need);
+            self.hand_over(need, false);
         }
         while let Some(leaves) = in_queue.leaves(now) {
             match tokio::time::timeout(now.until(leaves), &mut entered).await {
@@ -172,19 +172,14 @@ impl Admission {
         entered.try_recv().or(Err(Cause::Wait))
     }
 
-    /// Gives free places to those who wait, after one was given back.
+    /// A place was given back: those who wait learn that the pool works, and get what is free.
     pub(super) fn note_free(self: &Arc<Self>, need: Need) {
-        fence(Ordering::SeqCst);
-        let queue = self.queue(need);
-        if queue.is_used() {
-            queue.lock().note_free(clock::now());
-            self.hand_over(need);
-        }
+        self.hand_over(need, true);
     }
 
     /// Gives free places to those who wait. Of those who wait for an endpoint one is woken, as one
     /// endpoint has one place more; the others would only come back.
-    fn hand_over(self: &Arc<Self>, need: Need) {
+    fn hand_over(self: &Arc<Self>, need: Need, is_given_back: bool) {
         fence(Ordering::SeqCst);
         let queue = self.queue(need);
         if !queue.is_used() {
@@ -192,6 +187,9 @@ impl Admission {
         }
         let now = clock::now();
         let mut pending = queue.lock();
+        if is_given_back {
+            pending.note_free(now);
+        }
         // An entry is never dropped under the lock: its drop would ask for the lock again.
         let mut spare = None;
         while let Some(priority) = pending.next_priority(now) {
